@@ -1,0 +1,70 @@
+import type { Fault } from "../model/fault.ts";
+import type { RemoteHosts } from "../remote/host.ts";
+
+/** A property value as a handler sees it: plain data. Secrets are unwrapped, unknowns never reach a handler. */
+export type Plain = null | boolean | number | string | Plain[] | { [key: string]: Plain };
+export type Properties = { [key: string]: Plain };
+
+/** How one property differs. `inputDiff`: show old input -> new input instead of old output -> new input. */
+export interface PropertyChange {
+  readonly kind: "add" | "update" | "delete" | "replace";
+  readonly inputDiff?: boolean;
+}
+
+/** What changed, by property path ("primary", "parameters.work_mem", 'parameters["pg_stat_statements.max"]'). Empty = nothing. */
+export type Changes = Readonly<Record<string, PropertyChange>>;
+
+/** What a handler may do besides return: talk to hosts, and to the person at the terminal. */
+export interface Context {
+  readonly hosts: RemoteHosts;
+  /** Shown while it is true, gone afterwards: at most one a second, only when the step changes. First line <= 80 characters. */
+  progress(text: string): void;
+  /** Kept under Diagnostics. The first line stands on the resource's row: <= 80 characters. */
+  info(text: string): void;
+  warn(text: string): void;
+  /** Aborted when the user pressed ^C, or the engine that started us is gone: go to the safe point and stop. */
+  readonly cancelled: AbortSignal;
+}
+
+export interface Saved {
+  readonly outputs: Properties;
+  /** Reasons why the resource is saved although it is not as declared: the update fails with them, the outputs are kept. */
+  readonly incomplete?: readonly string[];
+}
+
+/**
+ * One resource type. `check` and `diff` are pure functions of their arguments; all input and output is in the others.
+ * Every method gets what the wire brought, already unwrapped; `inputs` have passed `check`.
+ */
+export interface ResourceType {
+  /** "pgha:index:ReplicationGroup" */
+  readonly token: string;
+  /** Top-level properties kept as secrets in the state, whether or not the program marked them. */
+  readonly secrets: readonly string[];
+  /** Read before the diff of every preview and up. Default true. */
+  readonly refreshBeforeUpdate?: boolean;
+  /**
+   * Validates and completes the inputs. `path` of a fault begins with the property. A fault at a path whose value is unknown at preview is dropped.
+   * `oldInputs` is undefined at creation.
+   */
+  check(news: Properties, oldInputs: Properties | undefined): { inputs: Properties; faults: readonly Fault[] };
+  /** `outputs` = what read saw last; `oldInputs` = declared last time; `news` = declared now. */
+  diff(resource: { id: string; outputs: Properties; oldInputs: Properties; news: Properties }): Changes;
+  create(
+    context: Context,
+    resource: { inputs: Properties; preview: boolean; name: string },
+  ): Promise<Saved & { id: string }>;
+  /**
+   * Never throws for an unreachable host, and never says "gone" because something is unreachable: that would be a deletion.
+   * `inputs` and `outputs` are empty when the resource is being imported: `imported` is then true, and inputs must be returned.
+   */
+  read(
+    context: Context,
+    resource: { id: string; inputs: Properties; outputs: Properties; imported: boolean },
+  ): Promise<(Saved & { id: string; inputs?: Properties }) | "gone">;
+  update(
+    context: Context,
+    resource: { id: string; outputs: Properties; oldInputs: Properties; inputs: Properties; preview: boolean },
+  ): Promise<Saved>;
+  delete(context: Context, resource: { id: string; inputs: Properties; outputs: Properties }): Promise<void>;
+}

@@ -1,0 +1,21 @@
+/** A command on a host, as a value: what runs, what it reads, how long it may take. */
+export interface RemoteCommand {
+  /** Program and arguments; each is quoted for the remote shell. Secrets never go here: `ps` shows them. */
+  readonly argv: readonly string[];
+  /** What the command reads; the place for secrets. Default: nothing (an immediate end of file). */
+  readonly stdin?: string | Buffer;
+  /** The operating-system user it runs as. Default "root" (through `sudo -n` when the SSH user is another). */
+  readonly as?: "root" | "postgres";
+  /** After so many seconds it is killed on the host (`timeout -k`) and `RemoteTimeout` is thrown. */
+  readonly limitSeconds: number;
+  /** What it is for, as the end of "could not …" in an error: "read the state of pg1". */
+  readonly purpose: string;
+  /** Called with each whole line of standard error as it arrives (progress). */
+  readonly onStderrLine?: (line: string) => void;
+}
+
+export interface CommandResult {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
