@@ -1,23 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { CommandResult, RemoteCommand } from "./command.ts";
 
-/** How to reach one host by SSH. Parsed from `pgha:hosts` and `pgha:ssh`. */
-export interface SshTarget {
-  /** The host's name in the stack file; every error names it. */
-  readonly name: string;
-  readonly address: string;
-  /** TCP port of sshd. */
-  readonly port: number;
-  readonly user: string;
-  /** One public key in authorized_keys form ("ssh-ed25519 AAAA…"). Checked on every connection. */
-  readonly hostKey: string;
-  /** Path of a private key on this machine; without it the agent at SSH_AUTH_SOCK (or `agentSocket`) signs. */
-  readonly privateKeyFile?: string;
-  readonly agentSocket?: string;
-  /** One hop in front of the host. */
-  readonly jump?: Omit<SshTarget, "jump">;
-}
-
 /** A command that goes on while we talk to it: standard input stays open, standard output comes line by line. */
 export interface RemoteProcess {
   /** The next line of standard output, without its newline; undefined once the process ended. */

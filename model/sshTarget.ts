@@ -1,0 +1,19 @@
+/** How to reach one host by SSH. Parsed from `pgha:hosts` and `pgha:ssh`. */
+export interface SshTarget {
+  /** The host's name in the stack file; every error names it. */
+  readonly name: string;
+  readonly address: string;
+  /** TCP port of sshd. */
+  readonly port: number;
+  readonly user: string;
+  /** One public key in authorized_keys form ("ssh-ed25519 AAAA…"). Checked on every connection. */
+  readonly hostKey: string;
+  /** Path of a private key on this machine; without it the agent at SSH_AUTH_SOCK (or `agentSocket`) signs. */
+  readonly privateKeyFile?: string;
+  readonly agentSocket?: string;
+  /** One hop in front of the host. */
+  readonly jump?: Omit<SshTarget, "jump">;
+}
+
+/** The default limit for opening a connection: TCP, host key and login together. */
+export const connectLimitSeconds = 8;
