@@ -26,6 +26,12 @@ export interface Context {
   readonly cancelled: AbortSignal;
 }
 
+/** A line under Diagnostics at preview and up. The first line <= 80 characters. */
+export interface Notice {
+  readonly level: "info" | "warn";
+  readonly text: string;
+}
+
 export interface Saved {
   readonly outputs: Properties;
   /** Reasons why the resource is saved although it is not as declared: the update fails with them, the outputs are kept. */
@@ -50,6 +56,11 @@ export interface ResourceType {
   check(news: Properties, oldInputs: Properties | undefined): { inputs: Properties; faults: readonly Fault[] };
   /** `outputs` = what read saw last; `oldInputs` = declared last time; `news` = declared now. */
   diff(resource: { id: string; outputs: Properties; oldInputs: Properties; news: Properties }): Changes;
+  /**
+   * What to say beside the diff, by the same facts; pure. Said once per preview and up, with the policy declared now: the diff that
+   * belongs to the refresh still has the inputs of last time and says nothing.
+   */
+  notices?(resource: { id: string; outputs: Properties; oldInputs: Properties; news: Properties }): readonly Notice[];
   create(
     context: Context,
     resource: { inputs: Properties; preview: boolean; name: string },

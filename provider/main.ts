@@ -1,0 +1,32 @@
+import { readFileSync } from "node:fs";
+import { FaultsFound } from "../model/fault.ts";
+import { resourceTypes } from "./registry.ts";
+import { serveProvider } from "./serve.ts";
+
+interface Manifest {
+  readonly version: string;
+}
+
+function readVersion(): string {
+  const manifest: Manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+  return manifest.version;
+}
+
+await serveProvider({
+  name: "pgha",
+  version: readVersion(),
+  types: resourceTypes,
+  async checkSettings(settings) {
+    const { parseConnections } = await import("../model/connections.ts");
+    return parseConnections(settings).faults;
+  },
+  async openHosts(settings) {
+    const [{ parseConnections }, { openRemoteHosts }] = await Promise.all([
+      import("../model/connections.ts"),
+      import("../remote/pool.ts"),
+    ]);
+    const { targets, faults } = parseConnections(settings);
+    if (faults.length > 0) throw new FaultsFound(faults, "The hosts cannot be reached as configured:");
+    return openRemoteHosts(targets);
+  },
+});

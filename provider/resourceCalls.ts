@@ -1,0 +1,196 @@
+import type * as messages from "@pulumi/pulumi/proto/provider_pb.js";
+import providerMessages from "@pulumi/pulumi/proto/provider_pb.js";
+import emptyMessages from "google-protobuf/google/protobuf/empty_pb.js";
+import type { Struct } from "google-protobuf/google/protobuf/struct_pb.js";
+import { UserError } from "../model/fault.ts";
+import { createContext, createSpeaker } from "./context.ts";
+import { diffResource } from "./diffCall.ts";
+import { formatPropertyPath, isAtOrUnder, locatePath } from "./propertyPath.ts";
+import type { Context, Properties, ResourceType, Saved } from "./resource.ts";
+import { unary } from "./rpc.ts";
+import type { ProviderState } from "./server.ts";
+import { checkFailure, errorText, toInitFailed } from "./status.ts";
+import { decodeProperties, encodeProperties, type Received } from "./wire.ts";
+
+/** The RPCs about one resource each. They only translate: what happens is in the resource's type. */
+export function createResourceCalls(state: ProviderState) {
+  const types = new Map(state.definition.types.map((type) => [type.token, type]));
+  /** The resources that were checked and not yet compared: only their next diff belongs to what is declared now. */
+  const checkedUrns = new Set<string>();
+
+  function typeOf(urn: string): ResourceType {
+    const token = tokenOf(urn);
+    const type = types.get(token);
+    if (type === undefined) {
+      const known = [...types.keys()].join(", ");
+      throw new UserError(`${urn}: found type ${token}, expected one of ${known}. Correct the type.`);
+    }
+    return type;
+  }
+
+  function perform<T>(urn: string, work: (context: Context) => Promise<T>): Promise<T> {
+    return state.operations.run(async (cancelled) => {
+      const speaker = createSpeaker(state.engineLog, urn);
+      try {
+        return await work(createContext(speaker, state.hosts, cancelled));
+      } finally {
+        await speaker.flush();
+      }
+    });
+  }
+
+  return {
+    check: unary((request: messages.CheckRequest) => {
+      checkedUrns.add(request.getUrn());
+      return checkResource(typeOf(request.getUrn()), request);
+    }),
+    diff: unary((request: messages.DiffRequest) => {
+      const urn = request.getUrn();
+      const { response, notices } = diffResource(typeOf(urn), request, checkedUrns.delete(urn));
+      return perform(urn, async (context) => {
+        for (const notice of notices) context[notice.level](notice.text);
+        return response;
+      });
+    }),
+    create: unary((request: messages.CreateRequest) =>
+      perform(request.getUrn(), (context) => createResource(typeOf(request.getUrn()), request, context)),
+    ),
+    read: unary((request: messages.ReadRequest) =>
+      perform(request.getUrn(), (context) => readResource(typeOf(request.getUrn()), request, context)),
+    ),
+    update: unary((request: messages.UpdateRequest) =>
+      perform(request.getUrn(), (context) => updateResource(typeOf(request.getUrn()), request, context)),
+    ),
+    delete: unary((request: messages.DeleteRequest) =>
+      perform(request.getUrn(), async (context) => {
+        await typeOf(request.getUrn()).delete(context, {
+          id: request.getId(),
+          inputs: decodeProperties(request.getOldInputs()).values,
+          outputs: decodeProperties(request.getProperties()).values,
+        });
+        return new emptyMessages.Empty();
+      }),
+    ),
+  };
+}
+
+/** "urn:pulumi:dev::project::parent$pgha:index:File::name" is of type "pgha:index:File". */
+function tokenOf(urn: string): string {
+  const typePath = urn.split("::")[2] ?? "";
+  return typePath.slice(typePath.lastIndexOf("$") + 1);
+}
+
+/** A name may itself contain "::". */
+function nameOf(urn: string): string {
+  return urn.split("::").slice(3).join("::");
+}
+
+function secretsOf(type: ResourceType, ...received: readonly Received[]): ReadonlySet<string> {
+  return new Set([...type.secrets, ...received.flatMap(({ secretKeys }) => [...secretKeys])]);
+}
+
+function refreshFlag(type: ResourceType): boolean {
+  return type.refreshBeforeUpdate ?? true;
+}
+
+function checkResource(type: ResourceType, request: messages.CheckRequest): messages.CheckResponse {
+  const news = decodeProperties(request.getNews());
+  const olds = request.hasOlds() ? decodeProperties(request.getOlds()).values : {};
+  const { inputs, faults } = type.check(news.values, Object.keys(olds).length === 0 ? undefined : olds);
+  const response = new providerMessages.CheckResponse();
+  for (const fault of faults) {
+    const path = locatePath(fault.path, news.values);
+    if (news.unknownPaths.some((unknown) => isAtOrUnder(path, unknown))) continue;
+    response.addFailures(checkFailure(formatPropertyPath(path), fault));
+  }
+  response.setInputs(encodeProperties(inputs, secretsOf(type, news), news.unknownPaths));
+  return response;
+}
+
+async function createResource(
+  type: ResourceType,
+  request: messages.CreateRequest,
+  context: Context,
+): Promise<messages.CreateResponse> {
+  const received = decodeProperties(request.getProperties());
+  const preview = request.getPreview();
+  const response = new providerMessages.CreateResponse().setRefreshBeforeUpdate(refreshFlag(type));
+  if (preview && received.unknownPaths.length > 0) {
+    return response.setProperties(echoInputs(type, received));
+  }
+  const name = nameOf(request.getUrn());
+  const saved = await type.create(context, { inputs: received.values, preview, name });
+  const properties = encodeProperties(saved.outputs, secretsOf(type, received));
+  if (!preview) throwIfIncomplete(type, saved, saved.id, properties, request.getProperties());
+  return response.setId(preview ? "" : saved.id).setProperties(properties);
+}
+
+async function updateResource(
+  type: ResourceType,
+  request: messages.UpdateRequest,
+  context: Context,
+): Promise<messages.UpdateResponse> {
+  const received = decodeProperties(request.getNews());
+  const preview = request.getPreview();
+  const response = new providerMessages.UpdateResponse().setRefreshBeforeUpdate(refreshFlag(type));
+  if (preview && received.unknownPaths.length > 0) {
+    return response.setProperties(echoInputs(type, received));
+  }
+  const saved = await type.update(context, {
+    id: request.getId(),
+    outputs: decodeProperties(request.getOlds()).values,
+    oldInputs: decodeProperties(request.getOldInputs()).values,
+    inputs: received.values,
+    preview,
+  });
+  const properties = encodeProperties(saved.outputs, secretsOf(type, received));
+  if (!preview) throwIfIncomplete(type, saved, request.getId(), properties, request.getNews());
+  return response.setProperties(properties);
+}
+
+/** Outputs that are not inputs stay away: the SDK takes what is missing at preview for not yet known. */
+function echoInputs(type: ResourceType, received: Received): Struct {
+  return encodeProperties(received.values, secretsOf(type, received), received.unknownPaths);
+}
+
+async function readResource(
+  type: ResourceType,
+  request: messages.ReadRequest,
+  context: Context,
+): Promise<messages.ReadResponse> {
+  const inputs = decodeProperties(request.getInputs());
+  const outputs = decodeProperties(request.getProperties());
+  const imported = isEmpty(inputs.values) && isEmpty(outputs.values);
+  const response = new providerMessages.ReadResponse().setRefreshBeforeUpdate(refreshFlag(type));
+  const resource = { id: request.getId(), inputs: inputs.values, outputs: outputs.values, imported };
+  let seen: Awaited<ReturnType<ResourceType["read"]>>;
+  try {
+    seen = await type.read(context, resource);
+  } catch (error) {
+    // An error here would stop preview, refresh and destroy of the whole stack; what is in the state is the best that is known.
+    if (imported) throw error;
+    context.warn(`could not be read, taken as last seen\n${errorText(error)}`);
+    return response.setId(resource.id).setProperties(request.getProperties()).setInputs(request.getInputs());
+  }
+  if (seen === "gone") return response;
+  const properties = encodeProperties(seen.outputs, secretsOf(type, inputs, outputs));
+  const readInputs: Struct | undefined =
+    seen.inputs === undefined ? request.getInputs() : encodeProperties(seen.inputs, secretsOf(type, inputs));
+  throwIfIncomplete(type, seen, seen.id, properties, readInputs);
+  return response.setId(seen.id).setProperties(properties).setInputs(readInputs);
+}
+
+function isEmpty(properties: Properties): boolean {
+  return Object.keys(properties).length === 0;
+}
+
+function throwIfIncomplete(
+  type: ResourceType,
+  saved: Saved,
+  id: string,
+  properties: Struct,
+  inputs: Struct | undefined,
+): void {
+  if (saved.incomplete === undefined || saved.incomplete.length === 0) return;
+  throw toInitFailed({ id, properties, inputs, reasons: saved.incomplete, refreshBeforeUpdate: refreshFlag(type) });
+}

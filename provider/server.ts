@@ -1,0 +1,78 @@
+import { Server, ServerCredentials, type UntypedServiceImplementation } from "@grpc/grpc-js";
+import providerGrpc from "@pulumi/pulumi/proto/provider_grpc_pb.js";
+import type { Fault } from "../model/fault.ts";
+import type { RemoteHosts } from "../remote/host.ts";
+import { deferHosts, type Operations, trackOperations } from "./context.ts";
+import { connectEngineLog, type EngineLog } from "./engineLog.ts";
+import type { ResourceType } from "./resource.ts";
+import { createResourceCalls } from "./resourceCalls.ts";
+import type { Settings } from "./settings.ts";
+import { createSettingsCalls } from "./settingsCalls.ts";
+
+/** What a provider is, apart from the wire. */
+export interface ProviderDefinition {
+  /** "pgha": the first part of its type tokens and the namespace of its configuration. */
+  readonly name: string;
+  readonly version: string;
+  readonly types: readonly ResourceType[];
+  /** Validates the settings; no input or output. */
+  checkSettings(settings: Settings): Promise<readonly Fault[]>;
+  /** Called at the first command to a host. */
+  openHosts(settings: Settings): Promise<RemoteHosts>;
+}
+
+/** What the calls of one provider process share. */
+export interface ProviderState {
+  readonly definition: ProviderDefinition;
+  readonly operations: Operations;
+  /** Settings that were in the environment; they win over those of `configure`. */
+  readonly environmentSettings: Settings | undefined;
+  configuredSettings: Settings;
+  readonly hosts: RemoteHosts;
+  engineLog: EngineLog | undefined;
+}
+
+export interface RunningProvider {
+  /** TCP port on 127.0.0.1. */
+  readonly port: number;
+  readonly operations: Operations;
+  /** Closes the server and every connection to hosts; what runs is not waited for. */
+  close(): void;
+}
+
+/** Serves a provider on a free port of the loopback address. */
+export async function startProvider(
+  definition: ProviderDefinition,
+  options: { engineAddress?: string | undefined; environmentSettings?: Settings | undefined } = {},
+): Promise<RunningProvider> {
+  const state: ProviderState = {
+    definition,
+    operations: trackOperations(),
+    environmentSettings: options.environmentSettings,
+    configuredSettings: {},
+    hosts: deferHosts(() => definition.openHosts(state.environmentSettings ?? state.configuredSettings)),
+    engineLog: options.engineAddress === undefined ? undefined : connectEngineLog(options.engineAddress),
+  };
+  // A rendered file or the state of a large cluster may exceed gRPC's usual 4 MB.
+  const server = new Server({ "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1 });
+  const calls: UntypedServiceImplementation = { ...createSettingsCalls(state), ...createResourceCalls(state) };
+  server.addService(providerGrpc.ResourceProviderService, calls);
+  const port = await listen(server);
+  return {
+    port,
+    operations: state.operations,
+    close() {
+      server.forceShutdown();
+      state.hosts.close();
+    },
+  };
+}
+
+function listen(server: Server): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) => {
+      if (error === null) resolve(port);
+      else reject(error);
+    });
+  });
+}

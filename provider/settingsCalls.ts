@@ -1,0 +1,82 @@
+import { status as codes, Metadata } from "@grpc/grpc-js";
+import type * as plugin from "@pulumi/pulumi/proto/plugin_pb.js";
+import pluginMessages from "@pulumi/pulumi/proto/plugin_pb.js";
+import type * as messages from "@pulumi/pulumi/proto/provider_pb.js";
+import providerMessages from "@pulumi/pulumi/proto/provider_pb.js";
+import emptyMessages from "google-protobuf/google/protobuf/empty_pb.js";
+import { connectEngineLog } from "./engineLog.ts";
+import { formatPropertyPath, isAtOrUnder, locatePath } from "./propertyPath.ts";
+import type { Properties } from "./resource.ts";
+import { unary } from "./rpc.ts";
+import type { ProviderState } from "./server.ts";
+import { pickSettings, settingKeys } from "./settings.ts";
+import { checkFailure } from "./status.ts";
+import { decodeProperties, encodeProperties } from "./wire.ts";
+
+/** The RPCs that are about the provider itself, not about one resource. */
+export function createSettingsCalls(state: ProviderState) {
+  return {
+    handshake: unary((request: messages.ProviderHandshakeRequest) => {
+      if (request.getEngineAddress() !== "") state.engineLog ??= connectEngineLog(request.getEngineAddress());
+      const response = new providerMessages.ProviderHandshakeResponse();
+      response.setAcceptSecrets(true);
+      return response;
+    }),
+    attach: unary((request: plugin.PluginAttach) => {
+      state.engineLog = connectEngineLog(request.getAddress());
+      return new emptyMessages.Empty();
+    }),
+    getPluginInfo: unary(() => new pluginMessages.PluginInfo().setVersion(state.definition.version)),
+    getSchema: unary(() => {
+      // The engine asks after an import; it takes a schema without resources, and then generates no code.
+      const schema = { name: state.definition.name, version: state.definition.version };
+      return new providerMessages.GetSchemaResponse().setSchema(JSON.stringify(schema));
+    }),
+    checkConfig: unary((request: messages.CheckRequest) => checkConfig(state, request)),
+    diffConfig: unary(() =>
+      // Another address of a host changes how we get there, not what is there.
+      new providerMessages.DiffResponse().setChanges(providerMessages.DiffResponse.DiffChanges.DIFF_NONE),
+    ),
+    configure: unary((request: messages.ConfigureRequest) => {
+      const { values } = decodeProperties(request.getArgs());
+      state.configuredSettings = pickSettings(values);
+      const response = new providerMessages.ConfigureResponse();
+      response.setAcceptsecrets(true);
+      response.setSupportspreview(true);
+      return response;
+    }),
+    cancel: unary(() => {
+      state.operations.cancelAll("cancelled by the user");
+      return new emptyMessages.Empty();
+    }),
+    invoke: unary(() => unimplemented("pgha has no functions")),
+    getMapping: unary(() => new providerMessages.GetMappingResponse()),
+    getMappings: unary(() => new providerMessages.GetMappingsResponse()),
+  };
+}
+
+async function checkConfig(state: ProviderState, request: messages.CheckRequest): Promise<messages.CheckResponse> {
+  const { values, unknownPaths } = decodeProperties(request.getNews());
+  const response = new providerMessages.CheckResponse();
+  const settings = pickSettings(values);
+  for (const fault of await state.definition.checkSettings(settings)) {
+    const path = locatePath(fault.path.map(withoutNamespace), values);
+    if (unknownPaths.some((unknown) => isAtOrUnder(path, unknown))) continue;
+    response.addFailures(checkFailure(formatPropertyPath(path), fault));
+  }
+  // What is returned goes into the state: neither secrets, nor clusters whose change would then be a change of the provider.
+  const kept: Properties = { ...settings };
+  if (values.version !== undefined) kept.version = values.version;
+  const keptUnknown = unknownPaths.filter((path) => settingKeys.some((key) => key === path[0]));
+  response.setInputs(encodeProperties(kept, new Set(), keptUnknown));
+  return response;
+}
+
+/** Faults of the stack file name the whole key ("pgha:hosts"); a property of the provider has no namespace. */
+function withoutNamespace(part: string, index: number): string {
+  return index === 0 ? part.replace(/^[^:]*:/, "") : part;
+}
+
+function unimplemented(details: string): never {
+  throw Object.assign(new Error(details), { code: codes.UNIMPLEMENTED, details, metadata: new Metadata() });
+}
