@@ -1,0 +1,71 @@
+import { readFileSync } from "node:fs";
+import { z } from "zod";
+import type { RemoteHost, RemoteProcess } from "../remote/host.ts";
+
+const script = readFileSync(new URL("../agent/pgha_agent.py", import.meta.url), "utf8");
+
+/** Reads exactly the script from standard input, so that what follows it there is left for the script itself. */
+const loader =
+  "import sys,os;n=int(sys.stdin.readline());exec(compile(sys.stdin.read(n),'pgha_agent','exec'),{'__name__':'__main__'})";
+
+/** Arguments are texts and numbers, lists and objects of them: what both JSON and Python write in the same way. */
+export type AgentArguments = { readonly [key: string]: string | number | readonly string[] };
+
+function agentCommand(verb: string, values: AgentArguments, limitSeconds: number, purpose: string) {
+  return {
+    argv: ["python3", "-u", "-c", loader, verb, JSON.stringify(values)],
+    limitSeconds,
+    purpose,
+  };
+}
+
+/** The script is ASCII, so that its length in characters, which Python reads, is its length in bytes. */
+const preamble = `${script.length}\n${script}`;
+
+/** Runs a verb that answers once, and reads its answer. */
+export async function askAgent<T>(
+  host: RemoteHost,
+  verb: string,
+  values: AgentArguments,
+  answer: z.ZodType<T>,
+  options: { limitSeconds: number; purpose: string },
+): Promise<T> {
+  const output = await host.must({
+    ...agentCommand(verb, values, options.limitSeconds, options.purpose),
+    stdin: preamble,
+  });
+  return answer.parse(JSON.parse(output));
+}
+
+/** A verb that stays and is spoken to in lines. */
+export interface AgentConversation {
+  /** The next answer; throws when none came within the limit or the process ended. */
+  answer(limitSeconds: number): Promise<Record<string, unknown>>;
+  say(line: string): void;
+  /** Ends the input: every verb then stops without doing anything more. */
+  end(): void;
+}
+
+const answerSchema = z.record(z.string(), z.unknown());
+
+export async function converseWithAgent(
+  host: RemoteHost,
+  verb: string,
+  values: AgentArguments,
+  options: { limitSeconds: number; purpose: string },
+): Promise<AgentConversation> {
+  const process: RemoteProcess = await host.start(agentCommand(verb, values, options.limitSeconds, options.purpose));
+  process.write(preamble);
+  return {
+    async answer(limitSeconds) {
+      const line = await process.nextLine(limitSeconds);
+      if (line === undefined) {
+        const { stderr } = await process.exit;
+        throw new Error(`${host.name}: the ${verb} helper ended without an answer: ${stderr.trim()}`);
+      }
+      return answerSchema.parse(JSON.parse(line));
+    },
+    say: (line) => process.write(`${line}\n`),
+    end: () => process.end(),
+  };
+}

@@ -1,0 +1,166 @@
+import { z } from "zod";
+import { type Config, type HostDeclaration, type Networks, parseHosts, parseKey } from "./connections.ts";
+import type { Fault } from "./fault.ts";
+import { absolutePath, expected, hostName, port } from "./schema.ts";
+import { validateClusters } from "./validation.ts";
+
+/** Major versions whose packages and settings we know. Proved on hosts: 15 and 17. */
+export const supportedVersions = [15, 16, 17, 18] as const;
+
+const memberSchema = z.strictObject({
+  /** The host it runs on. Default: the host of the member's own name. */
+  host: hostName.optional(),
+  /** TCP port. Default 5432. Several instances on one host differ by port. */
+  port: port.default(5432),
+  /** PGDATA. Default /var/lib/postgresql/VERSION/CLUSTER-MEMBER. Its parent must exist or be creatable. */
+  dataDirectory: absolutePath.optional(),
+  /** Where pg_wal lies, when on a volume of its own. Default: inside PGDATA. Decided at creation. */
+  walDirectory: absolutePath.optional(),
+  /** May it become primary, and does it count for synchronous commit? Default true. */
+  candidate: z.boolean().default(true),
+});
+
+const synchronousSchema = z.union(
+  [z.literal("off"), z.strictObject({ quorum: z.int().min(1) }), z.strictObject({ priority: z.int().min(1) })],
+  expected('{ quorum: 1 }, { priority: 1 } or "off"', "Write one of the three."),
+);
+
+const limitsSchema = z.strictObject({
+  /** Largest replay lag of the target, in bytes, with which a switchover begins. Default 16 MiB. */
+  lagBytes: z
+    .int()
+    .min(0)
+    .default(16 * 1024 * 1024),
+  /** Largest replay lag of the target, in seconds. Default 10. */
+  lagSeconds: z.number().min(0).default(10),
+  /** Oldest running transaction on the primary, in seconds, above which a switchover warns. Default 60. */
+  transactionSeconds: z.number().min(0).default(60),
+  /** Longest wait for the primary's fast stop before the switchover is undone, in seconds. Default 30. */
+  stopSeconds: z.number().min(1).max(600).default(30),
+});
+
+const clusterSchema = z.strictObject({
+  /** Major version of PostgreSQL: 15, 16, 17 or 18. Fixed at creation. */
+  postgresVersion: z.union(
+    supportedVersions.map((version) => z.literal(version)),
+    expected(`a supported major version (${supportedVersions.join(", ")})`, "Choose one of them."),
+  ),
+  /** The instances of the cluster, by name. */
+  members: z.record(
+    hostName,
+    memberSchema.nullable().transform((member) => member ?? memberSchema.parse({})),
+  ),
+  /** The member that is to be primary. Changing this line is a planned switchover. */
+  primary: z.string(),
+  /** Synchronous commit: { quorum: k } = ANY k, { priority: k } = FIRST k, over all candidates. Default "off". */
+  synchronous: synchronousSchema.default("off"),
+  /** postgresql.conf settings besides ours. Default: none. */
+  parameters: z.record(z.string().min(1), z.union([z.string(), z.number(), z.boolean()])).default({}),
+  /** Who may connect: names of pgha:networks or networks. Default: nobody but local users. */
+  clientNetworks: z.array(z.string().min(1)).default([]),
+  /** Size of a WAL segment, decided at creation: smaller promotes faster. Default "16MB". */
+  walSegmentSize: z
+    .enum(["1MB", "2MB", "4MB", "8MB", "16MB", "32MB", "64MB", "128MB", "256MB", "512MB", "1024MB"])
+    .default("16MB"),
+  /** How much WAL a physical slot may hold back for a member that is away; beyond, it must be cloned anew. Default "10GB". */
+  slotSizeLimit: z
+    .string()
+    .regex(/^[1-9][0-9]*(MB|GB|TB)$/, expected("a size such as 10GB", "Write a whole number and MB, GB or TB.").error)
+    .default("10GB"),
+  /** Who fails over when a host dies. Default { manager: none }: nobody; a dead process is restarted in place. */
+  failover: z
+    .strictObject({
+      manager: z.enum(["none"], expected('"none"', "Pacemaker, pgpool and repmgr are not available in this version.")),
+    })
+    .default({ manager: "none" }),
+  /** What happens when another member than the declared one is primary. Default "adopt": a warning, nothing is switched. */
+  onDrift: z
+    .enum(["adopt", "fail"], expected('"adopt" or "fail"', "switchBack is not available in this version."))
+    .default("adopt"),
+  /** What `pulumi destroy` does: "keep" (default) forgets, "stop" stops the instances, "erase" removes the data. Counts from the last `up`. */
+  onDestroy: z.enum(["keep", "stop", "erase"]).default("keep"),
+  /** The cluster's name once more, required with onDestroy: erase. */
+  eraseConfirmation: z.string().optional(),
+  /** Limits of the checks before a switchover. */
+  limits: limitsSchema.default(() => limitsSchema.parse({})),
+});
+
+/** Keys that other versions of this software know; the answer is clearer than "unknown key". */
+const notYet = ["virtualIps", "proxy", "rejoin", "maintenanceWindow"];
+
+export type Synchronous = z.infer<typeof synchronousSchema>;
+export type Limits = z.infer<typeof limitsSchema>;
+
+export interface MemberDeclaration {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly dataDirectory: string;
+  readonly walDirectory?: string;
+  readonly candidate: boolean;
+  /** Where the other members reach it. */
+  readonly replicationAddress: string;
+  /** Where clients reach it. */
+  readonly serviceAddress: string;
+}
+
+export interface ClusterDeclaration
+  extends Omit<z.infer<typeof clusterSchema>, "members" | "parameters" | "clientNetworks" | "eraseConfirmation"> {
+  readonly name: string;
+  readonly members: readonly MemberDeclaration[];
+  readonly parameters: Readonly<Record<string, string>>;
+  /** Networks only, names resolved. */
+  readonly clientNetworks: readonly string[];
+  readonly eraseConfirmation?: string;
+}
+
+export interface Environment {
+  readonly hosts: readonly HostDeclaration[];
+  readonly networks: Networks;
+  readonly clusters: readonly ClusterDeclaration[];
+}
+
+export type UncheckedCluster = z.infer<typeof clusterSchema>;
+
+/** The whole stack file. `config` holds its keys without "pgha:". The environment is undefined when there are faults. */
+export function parseEnvironment(config: Config): { environment?: Environment; faults: readonly Fault[] } {
+  const { hosts, networks, faults } = parseHosts(config);
+  const unavailable: Fault[] = [];
+  const clusters = parseKey(
+    { clusters: withoutUnavailable(config.clusters, unavailable) },
+    "clusters",
+    z.record(hostName, clusterSchema),
+    faults,
+    {},
+  );
+  faults.push(...unavailable);
+  if (clusters === undefined) return { faults };
+  const checked = validateClusters(clusters, hosts, networks);
+  faults.push(...checked.faults);
+  if (faults.length > 0) return { faults };
+  return { environment: { hosts, networks, clusters: checked.clusters }, faults };
+}
+
+function withoutUnavailable(text: string | undefined, faults: Fault[]): string | undefined {
+  if (text === undefined) return undefined;
+  let clusters: unknown;
+  try {
+    clusters = JSON.parse(text);
+  } catch {
+    return text;
+  }
+  if (typeof clusters !== "object" || clusters === null) return text;
+  for (const [cluster, body] of Object.entries(clusters)) {
+    if (typeof body !== "object" || body === null) continue;
+    for (const key of notYet.filter((name) => name in body)) {
+      delete body[key];
+      faults.push({
+        path: ["pgha:clusters", cluster, key],
+        found: "a setting of a failover manager or proxy",
+        expected: "none with failover.manager: none",
+        remedy: "Remove it: it is not available in this version.",
+      });
+    }
+  }
+  return JSON.stringify(clusters);
+}

@@ -1,0 +1,149 @@
+import type { Lsn } from "./lsn.ts";
+
+/** What stands beside a member's data, so that nobody mistakes foreign, lost or half-made data for ours. */
+export interface Marker {
+  readonly cluster: string;
+  readonly member: string;
+  /** `creating` and `cloning` are finished by the next `up`, `erasing` too; `ready` data is never overwritten. */
+  readonly state: "creating" | "cloning" | "ready" | "erasing";
+  /** As decimal text: it is a 64-bit number. Missing until initdb or the clone has made one. */
+  readonly systemIdentifier?: string | undefined;
+  readonly dataDirectory: string;
+}
+
+/** What an unfinished handover left on the members: enough for the next `up` to finish or undo it. */
+export interface Journal {
+  readonly operation: "switchover";
+  readonly from: string;
+  readonly to: string;
+  readonly epoch: number;
+  readonly systemIdentifier: string;
+  /** Timeline of the old primary. */
+  readonly timeline: number;
+  readonly step: "armed" | "demoting" | "promoting" | "promoted";
+  /** For people: when and by whom it was begun. */
+  readonly startedAt: string;
+  readonly holder: string;
+}
+
+export interface ControlData {
+  /** pg_control's own words: "in production", "shut down", "shut down in recovery", "in archive recovery", … */
+  readonly state: string;
+  readonly systemIdentifier: string;
+  readonly timeline: number;
+  readonly checkpointLsn: Lsn;
+}
+
+/** What is on the host, PostgreSQL running or not. */
+export interface LocalFacts {
+  readonly marker?: Marker | undefined;
+  readonly journal?: Journal | undefined;
+  /** "missing" and "empty" hold nothing; "data" is a PostgreSQL data directory; "foreign" holds something else. */
+  readonly dataDirectory: "missing" | "empty" | "data" | "foreign";
+  readonly standbySignal: boolean;
+  readonly controlData?: ControlData | undefined;
+  /** ActiveState of the unit: active, inactive, failed, activating, deactivating; "absent" without a unit. */
+  readonly unit: string;
+  readonly unitEnabled: boolean;
+  /** Contents of the configuration files, by path; missing files are missing here. */
+  readonly files: Readonly<Record<string, string>>;
+  /** Bytes free where the data directory is or will be. */
+  readonly freeBytes: number;
+}
+
+export interface WalReceiver {
+  readonly status: string;
+  readonly senderHost: string;
+  readonly senderPort: number;
+  readonly timeline: number;
+}
+
+export interface WalSender {
+  /** application_name: the member's name for ours. */
+  readonly name: string;
+  readonly pid: number;
+  readonly state: string;
+  readonly syncState: string;
+  readonly sentLsn?: Lsn | undefined;
+  readonly flushLsn?: Lsn | undefined;
+  readonly replayLsn?: Lsn | undefined;
+  readonly replayLagSeconds: number;
+}
+
+export interface Slot {
+  readonly name: string;
+  readonly kind: "physical" | "logical";
+  readonly active: boolean;
+  readonly restartLsn?: Lsn | undefined;
+  readonly walStatus?: string | undefined;
+}
+
+/** What PostgreSQL itself answers. */
+export interface PostgresFacts {
+  readonly inRecovery: boolean;
+  readonly systemIdentifier: string;
+  readonly timeline: number;
+  /** server_version_num, e.g. 170011. */
+  readonly version: number;
+  /** pg_current_wal_lsn() of a primary, pg_last_wal_receive_lsn() (or replayed) of a standby. */
+  readonly lsn?: Lsn | undefined;
+  readonly replayPaused: boolean;
+  readonly walReceiver?: WalReceiver | undefined;
+  readonly walSenders: readonly WalSender[];
+  readonly slots: readonly Slot[];
+  /** pg_settings of every declared and every own parameter. */
+  readonly settings: Readonly<Record<string, { setting: string; unit: string | null; vartype: string }>>;
+  readonly pendingRestart: readonly string[];
+  /** Entries of postgresql.auto.conf: what ALTER SYSTEM did. */
+  readonly alterSystem: Readonly<Record<string, string>>;
+  readonly roles: readonly string[];
+}
+
+export type MemberObservation =
+  | { readonly member: string; readonly reached: false; readonly reason: string }
+  | {
+      readonly member: string;
+      readonly reached: true;
+      readonly local: LocalFacts;
+      readonly postgres?: PostgresFacts | undefined;
+      /** Why PostgreSQL did not answer, when it did not. */
+      readonly postgresSilent?: string | undefined;
+    };
+
+export type ReachedMember = Extract<MemberObservation, { reached: true }>;
+
+export function reachedMembers(observations: readonly MemberObservation[]): ReachedMember[] {
+  return observations.filter((observation) => observation.reached);
+}
+
+export function isWritable(observation: MemberObservation): boolean {
+  return observation.reached && observation.postgres !== undefined && !observation.postgres.inRecovery;
+}
+
+/** Nothing of anybody's: no marker, no data. */
+export function isEmptyAndUnmarked(observation: ReachedMember): boolean {
+  const { marker, dataDirectory } = observation.local;
+  return marker === undefined && (dataDirectory === "missing" || dataDirectory === "empty");
+}
+
+/** One line on one member, as people read it in reports: "pg2: standby, timeline 3, streaming from 203.0.113.11". */
+export function describeMember(observation: MemberObservation): string {
+  if (!observation.reached) return `${observation.member}: unreachable (${observation.reason})`;
+  const { local, postgres, member } = observation;
+  if (postgres !== undefined) {
+    if (!postgres.inRecovery) return `${member}: primary, writable, timeline ${postgres.timeline}`;
+    const receiver = postgres.walReceiver;
+    const source =
+      receiver?.status === "streaming"
+        ? `streaming from ${receiver.senderHost}:${receiver.senderPort}`
+        : "not streaming";
+    return `${member}: standby, timeline ${postgres.timeline}, ${source}`;
+  }
+  if (local.dataDirectory !== "data") {
+    const marked = local.marker === undefined ? "" : `, marked ${local.marker.state}`;
+    return `${member}: no data (${local.dataDirectory})${marked}`;
+  }
+  const state =
+    local.controlData === undefined ? "" : `, ${local.controlData.state}, timeline ${local.controlData.timeline}`;
+  return `${member}: not running (unit ${local.unit}${state})`;
+}

@@ -1,0 +1,134 @@
+import {
+  isEmptyAndUnmarked,
+  isWritable,
+  type MemberObservation,
+  type ReachedMember,
+  reachedMembers,
+} from "./observation.ts";
+
+/** Who is primary, as far as the hosts tell. Nothing but `known` is ever acted on. */
+export type ObservedPrimary =
+  | { readonly kind: "known"; readonly member: string; readonly timeline: number; readonly systemIdentifier: string }
+  /** Every member reached; none holds anything of anybody's. */
+  | { readonly kind: "nothing" }
+  /** Every member reached; nobody is writable, but one holds the primary's data and is merely not running. */
+  | { readonly kind: "stopped"; readonly member: string; readonly timeline: number; readonly systemIdentifier: string }
+  | { readonly kind: "none" }
+  | { readonly kind: "several"; readonly members: readonly string[] }
+  | { readonly kind: "foreign"; readonly text: string }
+  | { readonly kind: "unknown"; readonly reason: string };
+
+/** Where a member is reached by the others, for telling from whom a standby streams. */
+export interface Endpoint {
+  readonly member: string;
+  readonly replicationAddress: string;
+  readonly port: number;
+}
+
+/**
+ * A member is named if every declared member could be read and exactly one is writable; or if a majority of the
+ * declared members confirms it: is it, or has a wal receiver streaming from it, on the highest timeline seen.
+ */
+export function observePrimary(
+  observations: readonly MemberObservation[],
+  endpoints: readonly Endpoint[],
+): ObservedPrimary {
+  const reached = reachedMembers(observations);
+  const foreign = foreignText(reached);
+  if (foreign !== undefined) return { kind: "foreign", text: foreign };
+  const writable = reached.filter(isWritable);
+  if (writable.length > 1) return { kind: "several", members: writable.map((observation) => observation.member) };
+  const unread = observations.filter((observation) => !wasRead(observation));
+  const candidate = writable[0];
+  if (candidate?.postgres !== undefined) {
+    const { timeline, systemIdentifier } = candidate.postgres;
+    const known = { kind: "known", member: candidate.member, timeline, systemIdentifier } as const;
+    if (unread.length === 0) return known;
+    const confirming = reached.filter((observation) => confirms(observation, candidate, endpoints, reached));
+    if (confirming.length * 2 > observations.length) return known;
+    return {
+      kind: "unknown",
+      reason: `${candidate.member} is writable, but only ${confirming.length} of ${observations.length} members confirm it (${unread.map(unreadText).join("; ")})`,
+    };
+  }
+  if (unread.length > 0) return { kind: "unknown", reason: unread.map(unreadText).join("; ") };
+  if (reached.every(isEmptyAndUnmarked)) return { kind: "nothing" };
+  return stoppedPrimary(reached) ?? { kind: "none" };
+}
+
+/** Read = its host answered, and PostgreSQL either answered or is surely not running. */
+function wasRead(observation: MemberObservation): boolean {
+  if (!observation.reached) return false;
+  if (observation.postgres !== undefined) return true;
+  return ["inactive", "failed", "absent"].includes(observation.local.unit);
+}
+
+function unreadText(observation: MemberObservation): string {
+  if (!observation.reached) return `${observation.member} cannot be reached: ${observation.reason}`;
+  return `PostgreSQL on ${observation.member} does not answer (${observation.postgresSilent ?? `unit ${observation.local.unit}`})`;
+}
+
+function confirms(
+  observation: ReachedMember,
+  candidate: ReachedMember,
+  endpoints: readonly Endpoint[],
+  reached: readonly ReachedMember[],
+): boolean {
+  const highest = Math.max(...reached.map(timelineOf));
+  if (timelineOf(candidate) < highest) return false;
+  if (observation.member === candidate.member) return true;
+  const receiver = observation.postgres?.walReceiver;
+  if (receiver === undefined || receiver.status !== "streaming") return false;
+  const endpoint = endpoints.find((known) => known.member === candidate.member);
+  return (
+    receiver.senderHost === endpoint?.replicationAddress &&
+    receiver.senderPort === endpoint.port &&
+    timelineOf(observation) === highest
+  );
+}
+
+function timelineOf(observation: ReachedMember): number {
+  return observation.postgres?.timeline ?? observation.local.controlData?.timeline ?? 0;
+}
+
+function systemIdentifierOf(observation: ReachedMember): string | undefined {
+  return (
+    observation.postgres?.systemIdentifier ??
+    observation.local.controlData?.systemIdentifier ??
+    observation.local.marker?.systemIdentifier
+  );
+}
+
+function foreignText(reached: readonly ReachedMember[]): string | undefined {
+  const identified = reached.flatMap((observation) => {
+    const identifier = systemIdentifierOf(observation);
+    // A clone that never ended may hold anything: it is erased and begun anew.
+    return identifier === undefined || observation.local.marker?.state === "cloning"
+      ? []
+      : [{ member: observation.member, identifier }];
+  });
+  if (new Set(identified.map((one) => one.identifier)).size < 2) return undefined;
+  return identified.map((one) => `${one.member} has system identifier ${one.identifier}`).join(", ");
+}
+
+/** Safe to name only because every member was read and none is writable: the data itself says who was primary. */
+function stoppedPrimary(reached: readonly ReachedMember[]): ObservedPrimary | undefined {
+  const holding = reached.filter(
+    (observation) =>
+      observation.local.dataDirectory === "data" &&
+      observation.local.marker?.state === "ready" &&
+      !observation.local.standbySignal &&
+      observation.postgres === undefined,
+  );
+  const only = holding[0];
+  const control = only?.local.controlData;
+  if (only === undefined || control === undefined || holding.length !== 1) return undefined;
+  if (!["shut down", "in production"].includes(control.state)) return undefined;
+  if (reached.some((observation) => timelineOf(observation) > control.timeline)) return undefined;
+  return {
+    kind: "stopped",
+    member: only.member,
+    timeline: control.timeline,
+    systemIdentifier: control.systemIdentifier,
+  };
+}

@@ -1,0 +1,177 @@
+import Handlebars from "handlebars";
+import { loadTemplate } from "../templates/load.ts";
+import type { MemberDeclaration, Synchronous } from "./declaration.ts";
+import { memberPaths, postgresPrograms, replicationRole, slotName, socketDirectory } from "./names.ts";
+
+/** What rendering a cluster's files needs; the provider's inputs have just this shape. */
+export interface ClusterShape {
+  readonly cluster: string;
+  readonly postgresVersion: number;
+  readonly members: readonly MemberDeclaration[];
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly clientNetworks: readonly string[];
+  readonly synchronous: Synchronous;
+  readonly slotSizeLimit: string;
+  /** Operating-system users that may be postgres on the Unix socket: root and the SSH users. */
+  readonly socketUsers: readonly string[];
+}
+
+const handlebars = Handlebars.create();
+const compiled = new Map<string, (values: object) => string>();
+
+/** Configuration files are not HTML, and a name that the template does not get is our bug. */
+function render(template: string, values: object): string {
+  let renderer = compiled.get(template);
+  if (renderer === undefined) {
+    const compiledTemplate = handlebars.compile(loadTemplate(template), { noEscape: true, strict: true });
+    renderer = (context) => compiledTemplate(context);
+    compiled.set(template, renderer);
+  }
+  return renderer(values);
+}
+
+/** A text inside single quotes of a PostgreSQL configuration file. */
+function quoted(text: string): string {
+  return text.replaceAll("'", "''");
+}
+
+/** Settings of ours that a declared parameter replaces; the others are fixed. */
+const replaceable = {
+  ownWalLevel: "wal_level",
+  ownMaxWalSenders: "max_wal_senders",
+  ownMaxReplicationSlots: "max_replication_slots",
+  ownWalLogHints: "wal_log_hints",
+  ownWalKeepSize: "wal_keep_size",
+  ownWalSenderTimeout: "wal_sender_timeout",
+  ownWalReceiverTimeout: "wal_receiver_timeout",
+  ownWalReceiverStatusInterval: "wal_receiver_status_interval",
+  ownTcpUserTimeout: "tcp_user_timeout",
+  ownTcpKeepalivesIdle: "tcp_keepalives_idle",
+  ownTcpKeepalivesInterval: "tcp_keepalives_interval",
+  ownTcpKeepalivesCount: "tcp_keepalives_count",
+  ownLogFilename: "log_filename",
+  ownLogTruncateOnRotation: "log_truncate_on_rotation",
+  ownLogRotationAge: "log_rotation_age",
+  ownLogRotationSize: "log_rotation_size",
+  ownLogLinePrefix: "log_line_prefix",
+} as const;
+
+export function renderPostgresqlConf(shape: ClusterShape, member: MemberDeclaration): string {
+  const paths = memberPaths(shape.cluster, member.name);
+  const declared = new Set(Object.keys(shape.parameters).map((name) => name.toLowerCase()));
+  const own = Object.fromEntries(Object.entries(replaceable).map(([flag, name]) => [flag, !declared.has(name)]));
+  const addresses = new Set(["127.0.0.1", "::1", member.serviceAddress, member.replicationAddress]);
+  return render("postgresql/postgresql.conf.hbs", {
+    ...own,
+    cluster: shape.cluster,
+    member: member.name,
+    version: shape.postgresVersion,
+    listenAddresses: [...addresses].join(", "),
+    port: member.port,
+    socketDirectory,
+    hba: paths.hba,
+    ident: paths.ident,
+    maxWalSenders: Math.max(10, 2 * shape.members.length + 4),
+    slotSizeLimit: shape.slotSizeLimit,
+    logDirectory: paths.logDirectory,
+    roleConf: paths.roleConf,
+    parameters: Object.entries(shape.parameters)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, value]) => ({ name, value: quoted(value) })),
+  });
+}
+
+export function renderHba(shape: ClusterShape, member: MemberDeclaration): string {
+  return render("postgresql/pg_hba.conf.hbs", {
+    cluster: shape.cluster,
+    member: member.name,
+    replicationRole,
+    peers: shape.members
+      .filter((other) => other.name !== member.name)
+      .map((other) => ({ member: other.name, address: hostNetwork(other.replicationAddress) })),
+    clientNetworks: shape.clientNetworks,
+  });
+}
+
+function hostNetwork(address: string): string {
+  return address.includes(":") ? `${address}/128` : `${address}/32`;
+}
+
+export function renderIdent(shape: ClusterShape): string {
+  return render("postgresql/pg_ident.conf.hbs", { users: [...new Set(["postgres", "root", ...shape.socketUsers])] });
+}
+
+export function renderUnit(shape: ClusterShape, member: MemberDeclaration): string {
+  return render("systemd/instance.service.hbs", {
+    cluster: shape.cluster,
+    member: member.name,
+    version: shape.postgresVersion,
+    dataDirectory: member.dataDirectory,
+    walDirectory: member.walDirectory,
+    programs: postgresPrograms(shape.postgresVersion),
+    postgresqlConf: memberPaths(shape.cluster, member.name).postgresqlConf,
+  });
+}
+
+/** The files of one member that only change with the declaration, by path. The role file is `renderRole`'s. */
+export function renderConfiguration(shape: ClusterShape, member: MemberDeclaration): Readonly<Record<string, string>> {
+  const paths = memberPaths(shape.cluster, member.name);
+  return {
+    [paths.postgresqlConf]: renderPostgresqlConf(shape, member),
+    [paths.hba]: renderHba(shape, member),
+    [paths.ident]: renderIdent(shape),
+  };
+}
+
+/** Value of synchronous_standby_names: all candidates, the member itself included, so that it is the same everywhere. */
+export function synchronousStandbyNames(shape: Pick<ClusterShape, "members" | "synchronous">): string {
+  const { synchronous } = shape;
+  if (synchronous === "off") return "";
+  const names = shape.members.filter((member) => member.candidate).map((member) => `"${member.name}"`);
+  return "quorum" in synchronous
+    ? `ANY ${synchronous.quorum} (${names.join(", ")})`
+    : `FIRST ${synchronous.priority} (${names.join(", ")})`;
+}
+
+export interface RoleSettings {
+  /** Whose WAL it follows. "any" = whoever of the others is writable (steady state); a member's name only during a handover. */
+  readonly upstream: "any" | string;
+  /** Off while a cluster is being created and its standbys do not stream yet. */
+  readonly synchronous: boolean;
+  /** Retry at once, for the short time of a handover. */
+  readonly hurried: boolean;
+}
+
+export const steadyRole: RoleSettings = { upstream: "any", synchronous: true, hurried: false };
+
+export function renderRole(shape: ClusterShape, member: MemberDeclaration, role: RoleSettings): string {
+  return render("postgresql/role.conf.hbs", {
+    cluster: shape.cluster,
+    member: member.name,
+    synchronousStandbyNames: quoted(role.synchronous ? synchronousStandbyNames(shape) : ""),
+    primaryConninfo: quoted(primaryConninfo(shape, member, role.upstream)),
+    primarySlotName: shape.members.length > 1 ? slotName(member.name) : "",
+    walRetrieveRetryInterval: role.hurried ? "10ms" : "200ms",
+  });
+}
+
+/** A multi-host list that only a writable member satisfies: a standby finds the new primary by itself. */
+export function primaryConninfo(shape: ClusterShape, member: MemberDeclaration, upstream: "any" | string): string {
+  const others = shape.members.filter(
+    (other) => other.name !== member.name && (upstream === "any" || other.name === upstream),
+  );
+  if (others.length === 0) return "";
+  return [
+    `host=${others.map((other) => other.replicationAddress).join(",")}`,
+    `port=${others.map((other) => other.port).join(",")}`,
+    `user=${replicationRole}`,
+    `application_name=${member.name}`,
+    `passfile=${memberPaths(shape.cluster, member.name).passfile}`,
+    ...(upstream === "any" ? ["target_session_attrs=read-write"] : []),
+    "connect_timeout=3",
+    "tcp_user_timeout=5000",
+    "keepalives_idle=5",
+    "keepalives_interval=2",
+    "keepalives_count=3",
+  ].join(" ");
+}
