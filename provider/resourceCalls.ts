@@ -5,7 +5,7 @@ import type { Struct } from "google-protobuf/google/protobuf/struct_pb.js";
 import { UserError } from "../model/fault.ts";
 import { createContext, createSpeaker } from "./context.ts";
 import { diffResource } from "./diffCall.ts";
-import { formatPropertyPath, isAtOrUnder, locatePath } from "./propertyPath.ts";
+import { isAtOrUnder, locatePath } from "./propertyPath.ts";
 import type { Context, Properties, ResourceType, Saved } from "./resource.ts";
 import { unary } from "./rpc.ts";
 import type { ProviderState } from "./server.ts";
@@ -96,14 +96,15 @@ function refreshFlag(type: ResourceType): boolean {
 function checkResource(type: ResourceType, request: messages.CheckRequest): messages.CheckResponse {
   const news = decodeProperties(request.getNews());
   const olds = request.hasOlds() ? decodeProperties(request.getOlds()).values : {};
+  const secretKeys = secretsOf(type, news);
   const { inputs, faults } = type.check(news.values, Object.keys(olds).length === 0 ? undefined : olds);
   const response = new providerMessages.CheckResponse();
   for (const fault of faults) {
     const path = locatePath(fault.path, news.values);
     if (news.unknownPaths.some((unknown) => isAtOrUnder(path, unknown))) continue;
-    response.addFailures(checkFailure(formatPropertyPath(path), fault));
+    response.addFailures(checkFailure(path, fault, secretKeys));
   }
-  response.setInputs(encodeProperties(inputs, secretsOf(type, news), news.unknownPaths));
+  response.setInputs(encodeProperties(inputs, secretKeys, news.unknownPaths));
   return response;
 }
 

@@ -20,7 +20,7 @@ export function takeEnvironmentSettings(environment: NodeJS.ProcessEnv, namespac
   if (config === null || typeof config !== "object") return undefined;
   const settings: Record<string, string> = {};
   for (const key of settingKeys) {
-    const value: unknown = Object.entries(config).find(([name]) => name === `${namespace}:${key}`)?.[1];
+    const value = ownValue(config, key) ?? ownValue(config, `${namespace}:${key}`);
     if (value !== undefined) settings[key] = typeof value === "string" ? value : JSON.stringify(value);
   }
   return Object.keys(settings).length === 0 ? undefined : settings;
@@ -35,6 +35,11 @@ export function pickSettings(values: Readonly<Record<string, unknown>>): Setting
       settings[key] = typeof value === "string" ? value : JSON.stringify(value);
   }
   return settings;
+}
+
+/** The engine leaves the namespace out for the plugin of that name. */
+function ownValue(object: object, key: string): unknown {
+  return Object.entries(object).find(([name]) => name === key)?.[1];
 }
 
 function parseJson(text: string): unknown {

@@ -5,7 +5,7 @@ import type * as messages from "@pulumi/pulumi/proto/provider_pb.js";
 import providerMessages from "@pulumi/pulumi/proto/provider_pb.js";
 import emptyMessages from "google-protobuf/google/protobuf/empty_pb.js";
 import { connectEngineLog } from "./engineLog.ts";
-import { formatPropertyPath, isAtOrUnder, locatePath } from "./propertyPath.ts";
+import { isAtOrUnder, locatePath } from "./propertyPath.ts";
 import type { Properties } from "./resource.ts";
 import { unary } from "./rpc.ts";
 import type { ProviderState } from "./server.ts";
@@ -56,13 +56,13 @@ export function createSettingsCalls(state: ProviderState) {
 }
 
 async function checkConfig(state: ProviderState, request: messages.CheckRequest): Promise<messages.CheckResponse> {
-  const { values, unknownPaths } = decodeProperties(request.getNews());
+  const { values, unknownPaths, secretKeys } = decodeProperties(request.getNews());
   const response = new providerMessages.CheckResponse();
   const settings = pickSettings(values);
   for (const fault of await state.definition.checkSettings(settings)) {
     const path = locatePath(fault.path.map(withoutNamespace), values);
     if (unknownPaths.some((unknown) => isAtOrUnder(path, unknown))) continue;
-    response.addFailures(checkFailure(formatPropertyPath(path), fault));
+    response.addFailures(checkFailure(path, fault, secretKeys));
   }
   // What is returned goes into the state: neither secrets, nor clusters whose change would then be a change of the provider.
   const kept: Properties = { ...settings };

@@ -6,6 +6,7 @@ import anyMessages from "google-protobuf/google/protobuf/any_pb.js";
 import type { Struct } from "google-protobuf/google/protobuf/struct_pb.js";
 import { type Fault, UserError } from "../model/fault.ts";
 import { RemoteError } from "../remote/errors.ts";
+import { formatPropertyPath, type PropertyPath } from "./propertyPath.ts";
 
 /**
  * Text for the terminal. Part of it may come from a host: an escape character could repaint the terminal, and `<{%` begins
@@ -63,12 +64,16 @@ export function toInitFailed(failed: {
   return serviceError(message, metadata);
 }
 
-/** A fault as the engine shows it: "property primary value {pg9} has a problem: found pg9, expected …". */
-export function checkFailure(property: string, fault: Fault): CheckFailure {
+/**
+ * A fault as the engine shows it: "property primary value {pg9} has a problem: found pg9, expected …". For a path into a property it
+ * would show the value as {<nil>}, and of a secret the value itself; there the reason begins with the path, and names no property.
+ */
+export function checkFailure(path: PropertyPath, fault: Fault, secretKeys: ReadonlySet<string>): CheckFailure {
+  const reason = cleanText(`found ${fault.found}, expected ${fault.expected}. ${fault.remedy}`);
+  const property = formatPropertyPath(path);
   const failure = new providerMessages.CheckFailure();
-  failure.setProperty(property);
-  failure.setReason(cleanText(`found ${fault.found}, expected ${fault.expected}. ${fault.remedy}`));
-  return failure;
+  if (path.length === 1 && !secretKeys.has(property)) return failure.setProperty(property).setReason(reason);
+  return failure.setReason(property === "" ? reason : `${property}: ${reason}`);
 }
 
 function serviceError(details: string, metadata: Metadata): ServiceError {

@@ -53,8 +53,8 @@ export interface DiffSides {
 
 export interface CheckAnswer {
   readonly inputs: WireProperties;
-  /** property path -> reason */
-  readonly failures: Readonly<Record<string, string>>;
+  /** "property: reason", or the reason alone where no property is named. */
+  readonly failures: readonly string[];
 }
 
 export interface DiffAnswer {
@@ -203,8 +203,12 @@ function call<Answer>(start: (done: (error: ServiceError | null, answer: Answer)
 }
 
 function checkAnswer(response: messages.CheckResponse): CheckAnswer {
-  const failures = response.getFailuresList().map((failure) => [failure.getProperty(), failure.getReason()]);
-  return { inputs: plain(response.getInputs()), failures: Object.fromEntries(failures) };
+  const failures = response
+    .getFailuresList()
+    .map((failure) =>
+      failure.getProperty() === "" ? failure.getReason() : `${failure.getProperty()}: ${failure.getReason()}`,
+    );
+  return { inputs: plain(response.getInputs()), failures };
 }
 
 function diffAnswer(response: messages.DiffResponse): DiffAnswer {

@@ -114,10 +114,10 @@ test("a check that fails at an unknown value or inside it is no failure, and the
       parameters: { "pg_stat_statements.max": "-1" },
       port: 5432,
     },
-    failures: {
-      "hosts[0].address": "found x, expected an address. Set it.",
-      'parameters["pg_stat_statements.max"]': "found -1, expected a number. Set it.",
-    },
+    failures: [
+      "hosts[0].address: found x, expected an address. Set it.",
+      'parameters["pg_stat_statements.max"]: found -1, expected a number. Set it.',
+    ],
   });
 });
 
