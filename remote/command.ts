@@ -6,16 +6,23 @@ export interface RemoteCommand {
   readonly stdin?: string | Buffer;
   /** The operating-system user it runs as. Default "root" (through `sudo -n` when the SSH user is another). */
   readonly as?: "root" | "postgres";
-  /** After so many seconds it is killed on the host (`timeout -k`) and `RemoteTimeout` is thrown. */
+  /**
+   * After so many seconds it is killed on the host (`timeout -k 2`) and `RemoteTimeout` is thrown.
+   * Counted from its start; waiting for a free session or for the connection is not part of it.
+   */
   readonly limitSeconds: number;
   /** What it is for, as the end of "could not …" in an error: "read the state of pg1". */
   readonly purpose: string;
   /** Called with each whole line of standard error as it arrives (progress). */
   readonly onStderrLine?: (line: string) => void;
+  /** When it is aborted, the command is killed on the host and `Cancelled` is thrown. Default: cannot be cancelled. */
+  readonly signal?: AbortSignal;
 }
 
 export interface CommandResult {
+  /** 128 + the signal's number when a signal ended it. */
   readonly exitCode: number;
+  /** Empty for a command that was begun with `start`: its output was read line by line. */
   readonly stdout: string;
   readonly stderr: string;
 }

@@ -1,5 +1,7 @@
+import { UserError } from "../model/fault.ts";
+
 /** Everything that can go wrong between here and a host. The message is for people: host, found, expected, way out. */
-export class RemoteError extends Error {
+export class RemoteError extends UserError {
   constructor(
     readonly host: string,
     message: string,
@@ -18,6 +20,14 @@ export class LoginRefused extends RemoteError {}
 export class SudoRefused extends RemoteError {}
 /** The command did not end within its limit and was killed. */
 export class RemoteTimeout extends RemoteError {}
+/** The command's `signal` was aborted: it was killed on the host, or never started. */
+export class Cancelled extends RemoteError {}
+/** The command wrote more than `outputLimitBytes`, and was killed. */
+export class OutputTooLong extends RemoteError {}
+/** No program accepts connections at that Unix socket, or it does not exist. */
+export class NoListener extends RemoteError {}
+/** sshd does not let us reach Unix sockets (AllowStreamLocalForwarding, DisableForwarding). */
+export class ForwardingRefused extends RemoteError {}
 /** The command ended with an exit code other than 0. */
 export class CommandFailed extends RemoteError {
   constructor(
@@ -25,6 +35,19 @@ export class CommandFailed extends RemoteError {
     message: string,
     readonly exitCode: number,
     readonly stderr: string,
+  ) {
+    super(host, message);
+  }
+}
+/** No PostgreSQL server listens at that socket, or it ended while we talked to it. */
+export class NoPostgres extends RemoteError {}
+/** PostgreSQL refused a statement or the session. */
+export class SqlFailed extends RemoteError {
+  constructor(
+    host: string,
+    message: string,
+    /** The SQLSTATE: "57P03" while the server starts, "28000" when peer authentication fails. */
+    readonly code: string,
   ) {
     super(host, message);
   }

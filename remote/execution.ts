@@ -1,0 +1,255 @@
+import { constants } from "node:os";
+import { StringDecoder } from "node:string_decoder";
+import { setTimeout as delay } from "node:timers/promises";
+import type { ClientChannel } from "ssh2";
+import { faultText } from "../model/fault.ts";
+import type { RemoteCommand } from "./command.ts";
+import { announcement, commandText, killDelaySeconds, killText } from "./commandText.ts";
+import { type Connection, type Link, messageOf } from "./connection.ts";
+import { deferred } from "./deferred.ts";
+import { Cancelled, OutputTooLong, type RemoteError, RemoteTimeout, SudoRefused, Unreachable } from "./errors.ts";
+
+/** What a command may write to standard output and to standard error. */
+export const outputLimitBytes = 16 * 1024 * 1024;
+
+/** `timeout` on the host acts first; this much later we stop waiting for it. */
+const graceSeconds = killDelaySeconds + 3;
+
+/** A command that runs on the host. */
+export interface Execution {
+  readonly channel: ClientChannel;
+  /** Settles when its shell announced itself, so that it certainly runs; or when it ended. */
+  readonly started: Promise<void>;
+  /** Settles when it ended; rejects when it cannot be known, was cancelled, or was killed at a limit. */
+  readonly ended: Promise<{ readonly exitCode: number; readonly stderr: string }>;
+  /** Kills the process group. */
+  kill(): void;
+  /** Kills it, and lets `ended` reject with the error when it is gone. */
+  abandon(error: RemoteError): void;
+}
+
+/** Starts a command; `onStdout` gets what it writes. Waits for the connection and for a free session. */
+export async function execute(
+  hostName: string,
+  connection: Connection,
+  command: RemoteCommand,
+  onStdout: (chunk: Buffer) => void,
+): Promise<Execution> {
+  const { link, channel, release } = await openChannel(hostName, connection, command);
+  const execution = follow(hostName, link, channel, command, onStdout);
+  execution.ended.then(release, release);
+  return execution;
+}
+
+/** A session in which the command was started. Nothing was sent when the link turned out broken: only then another is opened. */
+async function openChannel(hostName: string, connection: Connection, command: RemoteCommand) {
+  const cancelled = () =>
+    new Cancelled(hostName, `${hostName}: could not ${command.purpose}: cancelled before it began.`);
+  for (;;) {
+    if (command.signal?.aborted) throw cancelled();
+    const link = await connection.open();
+    const release = await link.sessions.take(command.signal).catch(() => {
+      throw cancelled();
+    });
+    if (link.broken() !== undefined) {
+      release();
+      continue;
+    }
+    const opened = await exec(link, commandText(command, link.user));
+    if (opened.kind === "running") return { link, channel: opened.channel, release };
+    if (opened.kind === "full" && link.sessions.taken() > 1) link.sessions.shrink();
+    release();
+    if (opened.kind === "failed" || link.sessions.taken() === 0)
+      throw notStarted(hostName, link, command, opened.reason);
+  }
+}
+
+type Opened =
+  | { readonly kind: "running"; readonly channel: ClientChannel }
+  | { readonly kind: "full"; readonly reason: string }
+  | { readonly kind: "failed"; readonly reason: string };
+
+function exec(link: Link, text: string): Promise<Opened> {
+  return new Promise((resolve) => {
+    try {
+      link.client.exec(text, (error: (Error & { reason?: number | string }) | undefined, channel) => {
+        if (error === undefined) resolve({ kind: "running", channel });
+        // Only a refused channel has a reason: MaxSessions of that sshd is smaller than the default.
+        else if (error.reason !== undefined) resolve({ kind: "full", reason: error.message });
+        else resolve({ kind: "failed", reason: error.message });
+      });
+    } catch (error) {
+      resolve({ kind: "failed", reason: messageOf(error) });
+    }
+  });
+}
+
+function notStarted(hostName: string, link: Link, command: RemoteCommand, reason: string): Unreachable {
+  const cause = link.broken()?.message ?? `sshd accepted no command (${reason}); check MaxSessions and ForceCommand.`;
+  return new Unreachable(hostName, `${hostName}: could not ${command.purpose}: ${cause}`);
+}
+
+function follow(
+  hostName: string,
+  link: Link,
+  channel: ClientChannel,
+  command: RemoteCommand,
+  onStdout: (chunk: Buffer) => void,
+): Execution {
+  const startedAt = performance.now();
+  const could = `${hostName}: could not ${command.purpose}:`;
+  const started = deferred<void>();
+  const ended = deferred<{ exitCode: number; stderr: string }>();
+  const stderr = collectStderr(command.onStderrLine, started.resolve);
+  let exitCode: number | undefined;
+  let abandoned: RemoteError | undefined;
+  let stdoutBytes = 0;
+  let openStreams = 2;
+  let patience: NodeJS.Timeout | undefined;
+
+  function settle(): void {
+    clearTimeout(limit);
+    clearTimeout(patience);
+    command.signal?.removeEventListener("abort", cancel);
+    const elapsedSeconds = (performance.now() - startedAt) / 1000;
+    const outcome = { could, command, hostName, exitCode, abandoned, elapsedSeconds, link, stderr };
+    const error = judge(outcome);
+    if (error === undefined) ended.resolve({ exitCode: exitCode ?? -1, stderr: stderr.text() });
+    else ended.reject(error);
+    started.resolve();
+  }
+
+  function kill(): void {
+    const group = stderr.group();
+    if (group !== undefined) void killGroup(link, group);
+    else if (link.broken() === undefined) channel.signal("TERM");
+  }
+
+  function abandon(error: RemoteError): void {
+    if (abandoned !== undefined) return;
+    abandoned = error;
+    kill();
+    patience = setTimeout(() => {
+      channel.close();
+      settle();
+    }, graceSeconds * 1000);
+  }
+
+  function cancel(): void {
+    abandon(new Cancelled(hostName, `${could} cancelled; it was killed.`));
+  }
+
+  function expire(): void {
+    const still =
+      exitCode === undefined
+        ? `no end of ${command.argv[0]}, though its ${command.limitSeconds} s are over and it should have been killed`
+        : `that ${command.argv[0]} ended, but something it started keeps its output open`;
+    abandon(new RemoteTimeout(hostName, `${could} found ${still}. Check the host.`));
+  }
+  const limit = setTimeout(expire, (command.limitSeconds + graceSeconds) * 1000);
+
+  function tooLong(): void {
+    const most = `${outputLimitBytes / 1024 / 1024} MiB`;
+    abandon(new OutputTooLong(hostName, `${could} ${command.argv[0]} wrote more than ${most}; it was killed.`));
+  }
+  function closed(): void {
+    openStreams -= 1;
+    if (openStreams === 0) settle();
+  }
+
+  channel.on("data", (chunk: Buffer) => {
+    stdoutBytes += chunk.length;
+    if (stdoutBytes > outputLimitBytes) tooLong();
+    else onStdout(chunk);
+  });
+  channel.stderr.on("data", (chunk: Buffer) => {
+    if (stderr.push(chunk) > outputLimitBytes) tooLong();
+  });
+  channel.on("exit", (code: number | null, signal?: string) => {
+    exitCode = code ?? 128 + (constants.signals[signal as NodeJS.Signals] ?? 0);
+  });
+  channel.on("close", closed);
+  channel.stderr.on("end", closed);
+  command.signal?.addEventListener("abort", cancel, { once: true });
+  if (command.signal?.aborted) cancel();
+  ended.promise.catch(() => {});
+  return { channel, started: started.promise, ended: ended.promise, kill, abandon };
+}
+
+interface Outcome {
+  readonly could: string;
+  readonly command: RemoteCommand;
+  readonly hostName: string;
+  readonly exitCode: number | undefined;
+  readonly abandoned: RemoteError | undefined;
+  readonly elapsedSeconds: number;
+  readonly link: Link;
+  readonly stderr: ReturnType<typeof collectStderr>;
+}
+
+/** The error that an ended command stands for; undefined when it ended by itself, with whatever exit code. */
+function judge({ could, command, hostName, exitCode, abandoned, elapsedSeconds, link, stderr }: Outcome) {
+  if (abandoned !== undefined) return abandoned;
+  if (exitCode === undefined) {
+    const cause = link.broken()?.message ?? "its session ended without an exit code. Try again.";
+    return new Unreachable(hostName, `${could} whether it ran is not known: ${cause}`);
+  }
+  if (stderr.group() === undefined && link.user !== "root") {
+    const path = [hostName, `sudo for ${link.user}`];
+    const remedy = `Allow it there: echo '${link.user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/pgha`;
+    const found = stderr.text().trim() || `exit code ${exitCode}`;
+    return new SudoRefused(hostName, faultText({ path, found, expected: "root without a password", remedy }));
+  }
+  if ((exitCode === 124 || exitCode === 137) && elapsedSeconds >= command.limitSeconds) {
+    const found = `${command.argv[0]} still running after ${command.limitSeconds} s`;
+    return new RemoteTimeout(hostName, `${could} found ${found}, expected its end; it was killed.`);
+  }
+  return undefined;
+}
+
+/** Splits standard error into lines, and keeps the announcement of the process group to itself. */
+function collectStderr(onLine: ((line: string) => void) | undefined, onAnnounced: () => void) {
+  const decoder = new StringDecoder("utf8");
+  const lines: string[] = [];
+  let rest = "";
+  let bytes = 0;
+  let group: number | undefined;
+
+  function take(line: string): void {
+    const announced = group === undefined ? announcement.exec(line) : null;
+    if (announced !== null) {
+      group = Number(announced[1]);
+      onAnnounced();
+    } else {
+      lines.push(line);
+      onLine?.(line);
+    }
+  }
+  return {
+    /** Returns how much has been written so far. */
+    push(chunk: Buffer): number {
+      bytes += chunk.length;
+      if (bytes > outputLimitBytes) return bytes;
+      const pieces = (rest + decoder.write(chunk)).split("\n");
+      rest = pieces.pop() ?? "";
+      for (const line of pieces) take(line);
+      return bytes;
+    },
+    text: () => lines.map((line) => `${line}\n`).join("") + rest,
+    group: () => group,
+  };
+}
+
+/** Kills outside the queue of sessions, because what is in the queue may wait for exactly this. */
+async function killGroup(link: Link, group: number): Promise<void> {
+  const deadline = performance.now() + graceSeconds * 1000;
+  while (performance.now() < deadline && link.broken() === undefined) {
+    const opened = await exec(link, killText(group, link.user));
+    if (opened.kind === "running") {
+      opened.channel.resume();
+      opened.channel.stderr.resume();
+      return;
+    }
+    await delay(50);
+  }
+}
