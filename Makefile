@@ -46,12 +46,12 @@ bench: lab-machine setup ## Measure outages against the goals (Linux, root)
 	@. .tools/env && node --import tsx bench/main.ts
 
 .PHONY: demo
-demo: lab-machine setup ## Three hosts, a cluster and a planned switchover, explained as it goes (Linux, root)
-	@tools/demo/up
+demo: lab-machine setup ## Three hosts and a cluster on them, by `pulumi up`; says what to try next (Linux, root)
+	@. .tools/env && node --import tsx tools/demo/main.ts up
 
 .PHONY: demo-down
-demo-down: lab-machine ## Remove the demo's cluster and hosts
-	@tools/demo/down
+demo-down: lab-machine ## Remove the demo's hosts and state
+	@. .tools/env && node --import tsx tools/demo/main.ts down
 
 .PHONY: lab
 lab: lab-machine setup ## Start disposable hosts: make lab HOSTS=3 (Linux, root)
