@@ -35,8 +35,8 @@ export async function execute(
   command: RemoteCommand,
   onStdout: (chunk: Buffer) => void,
 ): Promise<Execution> {
-  const { link, channel, release } = await openChannel(hostName, connection, command);
-  const execution = follow(hostName, link, channel, command, onStdout);
+  const { link, opened, release } = await openChannel(hostName, connection, command);
+  const execution = follow(hostName, link, opened, command, onStdout);
   execution.ended.then(release, release);
   return execution;
 }
@@ -56,7 +56,7 @@ async function openChannel(hostName: string, connection: Connection, command: Re
       continue;
     }
     const opened = await exec(link, commandText(command, link.user));
-    if (opened.kind === "running") return { link, channel: opened.channel, release };
+    if (opened.kind === "running") return { link, opened, release };
     if (opened.kind === "full" && link.sessions.taken() > 1) link.sessions.shrink();
     release();
     if (opened.kind === "failed" || link.sessions.taken() === 0)
@@ -64,8 +64,12 @@ async function openChannel(hostName: string, connection: Connection, command: Re
   }
 }
 
+interface Exit {
+  code?: number;
+}
+
 type Opened =
-  | { readonly kind: "running"; readonly channel: ClientChannel }
+  | { readonly kind: "running"; readonly channel: ClientChannel; readonly exit: Exit }
   | { readonly kind: "full"; readonly reason: string }
   | { readonly kind: "failed"; readonly reason: string };
 
@@ -73,7 +77,7 @@ function exec(link: Link, text: string): Promise<Opened> {
   return new Promise((resolve) => {
     try {
       link.client.exec(text, (error: (Error & { reason?: number | string }) | undefined, channel) => {
-        if (error === undefined) resolve({ kind: "running", channel });
+        if (error === undefined) resolve({ kind: "running", channel, exit: watchExit(channel) });
         // Only a refused channel has a reason: MaxSessions of that sshd is smaller than the default.
         else if (error.reason !== undefined) resolve({ kind: "full", reason: error.message });
         else resolve({ kind: "failed", reason: error.message });
@@ -84,6 +88,15 @@ function exec(link: Link, text: string): Promise<Opened> {
   });
 }
 
+/** Listens within the callback itself: a short command's exit can stand in the same packet as the answer to its start. */
+function watchExit(channel: ClientChannel): Exit {
+  const exit: Exit = {};
+  channel.on("exit", (code: number | null, signal?: string) => {
+    exit.code = code ?? 128 + (constants.signals[signal as NodeJS.Signals] ?? 0);
+  });
+  return exit;
+}
+
 function notStarted(hostName: string, link: Link, command: RemoteCommand, reason: string): Unreachable {
   const cause = link.broken()?.message ?? `sshd accepted no command (${reason}); check MaxSessions and ForceCommand.`;
   return new Unreachable(hostName, `${hostName}: could not ${command.purpose}: ${cause}`);
@@ -92,7 +105,7 @@ function notStarted(hostName: string, link: Link, command: RemoteCommand, reason
 function follow(
   hostName: string,
   link: Link,
-  channel: ClientChannel,
+  { channel, exit }: Opened & { kind: "running" },
   command: RemoteCommand,
   onStdout: (chunk: Buffer) => void,
 ): Execution {
@@ -101,7 +114,6 @@ function follow(
   const started = deferred<void>();
   const ended = deferred<{ exitCode: number; stderr: string }>();
   const stderr = collectStderr(command.onStderrLine, started.resolve);
-  let exitCode: number | undefined;
   let abandoned: RemoteError | undefined;
   let stdoutBytes = 0;
   let openStreams = 2;
@@ -112,9 +124,9 @@ function follow(
     clearTimeout(patience);
     command.signal?.removeEventListener("abort", cancel);
     const elapsedSeconds = (performance.now() - startedAt) / 1000;
-    const outcome = { could, command, hostName, exitCode, abandoned, elapsedSeconds, link, stderr };
+    const outcome = { could, command, hostName, exitCode: exit.code, abandoned, elapsedSeconds, link, stderr };
     const error = judge(outcome);
-    if (error === undefined) ended.resolve({ exitCode: exitCode ?? -1, stderr: stderr.text() });
+    if (error === undefined) ended.resolve({ exitCode: exit.code ?? -1, stderr: stderr.text() });
     else ended.reject(error);
     started.resolve();
   }
@@ -141,7 +153,7 @@ function follow(
 
   function expire(): void {
     const still =
-      exitCode === undefined
+      exit.code === undefined
         ? `no end of ${command.argv[0]}, though its ${command.limitSeconds} s are over and it should have been killed`
         : `that ${command.argv[0]} ended, but something it started keeps its output open`;
     abandon(new RemoteTimeout(hostName, `${could} found ${still}. Check the host.`));
@@ -164,9 +176,6 @@ function follow(
   });
   channel.stderr.on("data", (chunk: Buffer) => {
     if (stderr.push(chunk) > outputLimitBytes) tooLong();
-  });
-  channel.on("exit", (code: number | null, signal?: string) => {
-    exitCode = code ?? 128 + (constants.signals[signal as NodeJS.Signals] ?? 0);
   });
   channel.on("close", closed);
   channel.stderr.on("end", closed);
