@@ -1,0 +1,35 @@
+import type { z } from "zod";
+import type { Fault } from "../model/fault.ts";
+import { faultsOf } from "../model/schema.ts";
+import { RemoteError } from "../remote/errors.ts";
+import type { Properties } from "./resource.ts";
+
+/** The answer of `check` for inputs that a schema describes: completed with its defaults, or as they are with every fault. */
+export function checkInputs(
+  schema: z.ZodType<Properties>,
+  news: Properties,
+): { inputs: Properties; faults: readonly Fault[] } {
+  const result = schema.safeParse(news);
+  if (result.success) return { inputs: result.data, faults: [] };
+  return { inputs: news, faults: faultsOf(result.error, news, []) };
+}
+
+/**
+ * What read returns when the host could not be asked: what was seen last, and why it was not seen now. `undefined` for any other
+ * error. A diff must not look at `unreachable`, or every network trouble would be a change.
+ */
+export function lastSeen(outputs: Properties, error: unknown): Properties | undefined {
+  if (!(error instanceof RemoteError)) return undefined;
+  return { ...outputs, unreachable: error.message.split("\n")[0] ?? "" };
+}
+
+/** Runs work on the same thing one after the other; different keys do not wait for each other. */
+export function createQueue(): <T>(key: string, work: () => Promise<T>) => Promise<T> {
+  const tails = new Map<string, Promise<unknown>>();
+  return (key, work) => {
+    const before = tails.get(key) ?? Promise.resolve();
+    const result = before.then(work, work);
+    tails.set(key, result);
+    return result;
+  };
+}
