@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { bootCgroups, initProcess, isFrozen, isPopulated, killCgroup, newBootCgroup, removeCgroup } from "./cgroup.ts";
-import { downloadFiles, identityFiles, writeFiles } from "./hostFiles.ts";
+import { downloadFiles, identityFiles, identityMarker, writeFiles } from "./hostFiles.ts";
 import { imageLayers, removeTree } from "./image.ts";
 import { findMirrors, outsideAddressesInLabRanges } from "./machine.ts";
 import { type HostNames, hostNames, type LabNames } from "./names.ts";
@@ -21,6 +21,9 @@ interface HostFolders {
   readonly upper: string;
   readonly work: string;
   readonly root: string;
+  /** Image file of the data volume, and where it is mounted while the host boots. */
+  readonly volumeFile: string;
+  readonly volume: string;
   readonly console: string;
   readonly keyFile: string;
 }
@@ -32,6 +35,8 @@ function hostFolders(lab: string, host: string): HostFolders {
     upper: join(folder, "upper"),
     work: join(folder, "work"),
     root: join(folder, "root"),
+    volumeFile: join(folder, "data.ext4"),
+    volume: join(folder, "data"),
     console: join(folder, "console.log"),
     keyFile: join(folder, "ssh_host_ed25519_key"),
   };
@@ -83,7 +88,7 @@ export async function killHost(lab: LabNames, host: HostNames): Promise<void> {
 /** Throws away everything that the host has written; the next start is its first boot. */
 export async function eraseHost(lab: string, host: string): Promise<void> {
   const folders = hostFolders(lab, host);
-  for (const folder of [folders.upper, folders.work, folders.root]) await removeTree(folder);
+  for (const path of [folders.upper, folders.work, folders.root, folders.volumeFile]) await removeTree(path);
 }
 
 /** Boots a host (again, on what it had written) and waits until sshd answers. Returns its init's process id. */
@@ -110,10 +115,11 @@ async function layFiles(lab: LabNames, host: HostState, names: HostNames, report
   const layers = await imageLayers(host.debian, host.prepared, report);
   const folders = hostFolders(lab.lab, host.name);
   const files = labFiles(lab.lab);
-  const isNew = !existsSync(join(folders.upper, "root/.ssh/authorized_keys"));
+  const isNew = !existsSync(join(folders.upper, identityMarker));
   for (const folder of [folders.upper, folders.work, folders.root]) mkdirSync(folder, { recursive: true });
   writeFiles(folders.upper, await downloadFiles(layers[0] ?? ""));
   if (!isNew) return;
+  if (host.dataVolumeMegabytes !== null) await makeDataVolume(folders, layers, host.dataVolumeMegabytes);
   const keys = {
     authorizedKey: readFileSync(`${files.keyFile}.pub`, "utf8"),
     hostPrivateKey: readFileSync(folders.keyFile, "utf8"),
@@ -123,6 +129,18 @@ async function layFiles(lab: LabNames, host: HostState, names: HostNames, report
   writeFiles(folders.upper, identityFiles(lab, names, keys, randomBytes(16).toString("hex"), outside));
 }
 
+const dataFolder = "var/lib/postgresql";
+
+/** An empty ext4 file system, owned as the image's own folder is. */
+async function makeDataVolume(folders: HostFolders, layers: readonly string[], megabytes: number): Promise<void> {
+  const owned = layers.map((layer) => join(layer, dataFolder)).filter(existsSync);
+  const { uid, gid } = owned.length > 0 ? statSync(owned.at(-1) ?? "") : { uid: 0, gid: 0 };
+  mkdirSync(folders.volume, { recursive: true });
+  await must(["rm", "-f", folders.volumeFile]);
+  await must(["truncate", "--size", `${megabytes}M`, folders.volumeFile]);
+  await must(["mkfs.ext4", "-q", "-m", "0", "-E", `root_owner=${uid}:${gid}`, folders.volumeFile]);
+}
+
 async function boot(lab: LabNames, host: HostState, names: HostNames, report: Report): Promise<number> {
   const folders = hostFolders(lab.lab, host.name);
   const layers = await imageLayers(host.debian, host.prepared, report);
@@ -130,7 +148,7 @@ async function boot(lab: LabNames, host: HostState, names: HostNames, report: Re
   const log = openSync(folders.console, "w");
   const child = spawn(
     cgroup.prefix[0] ?? "sh",
-    [...cgroup.prefix.slice(1), ...nspawnCommand(lab, names, layers, folders)],
+    [...cgroup.prefix.slice(1), ...nspawnCommand(lab, names, layers, folders, host.dataVolumeMegabytes !== null)],
     {
       detached: true,
       stdio: ["ignore", log, log],
@@ -168,23 +186,30 @@ function childEnd(child: ChildProcess): () => string | undefined {
   return () => how;
 }
 
-/** The overlay is mounted in a mount namespace of the boot's own: it goes when the host goes. */
+/** Overlay and volume are mounted in a mount namespace of the boot's own: they go when the host goes. */
 function nspawnCommand(
   lab: LabNames,
   names: HostNames,
   layers: readonly string[],
   folders: HostFolders,
+  hasVolume: boolean,
 ): readonly string[] {
   const lower = [...layers].reverse().join(":");
   const options = `lowerdir=${lower},upperdir=${folders.upper},workdir=${folders.work}`;
-  const script = 'mount -t overlay overlay -o "$1" "$2" && shift 2 && exec "$@"';
+  const script = `set -e
+    mount -t overlay overlay -o "$1" "$2"
+    [ -z "$3" ] || mount -o loop "$3" "$4"
+    shift 4
+    exec "$@"`;
+  const mounts = [options, folders.root, hasVolume ? folders.volumeFile : "", folders.volume];
   const interfaces = lab.networks.map(
     (network) => `--network-veth-extra=${names.ports[network.name]}:${network.hostInterface}`,
   );
   return [
-    ...["unshare", "--mount", "--propagation", "slave", "sh", "-c", script, "sh", options, folders.root],
+    ...["unshare", "--mount", "--propagation", "slave", "sh", "-c", script, "sh", ...mounts],
     ...["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--settings=no", "--directory", folders.root],
     ...["--machine", names.machine, "--hostname", names.name, ...interfaces],
+    ...(hasVolume ? [`--bind=${folders.volume}:/${dataFolder}`] : []),
     ...["--resolv-conf=off", "--timezone=off", "--link-journal=no"],
     ...["--capability=CAP_NET_ADMIN,CAP_SYS_NICE", "--boot"],
   ];

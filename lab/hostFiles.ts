@@ -39,6 +39,9 @@ export async function downloadFiles(base: string): Promise<HostFile[]> {
   return files;
 }
 
+/** A layer that has this file has all of `identityFiles`. */
+export const identityMarker = "root/.ssh/authorized_keys";
+
 /** What makes a host this host: name, addresses, keys. */
 export function identityFiles(
   lab: LabNames,
@@ -56,7 +59,6 @@ export function identityFiles(
     { path: "etc/machine-id", text: `${machineId}\n`, mode: 0o444 },
     { path: "etc/ssh/ssh_host_ed25519_key", text: keys.hostPrivateKey, mode: 0o600 },
     { path: "etc/ssh/ssh_host_ed25519_key.pub", text: keys.hostPublicKey },
-    { path: "root/.ssh/authorized_keys", text: keys.authorizedKey, mode: 0o600 },
   ];
   for (const name of networkNames) {
     const network = lab.networks.find((candidate) => candidate.name === name);
@@ -69,6 +71,8 @@ export function identityFiles(
     );
     files.push({ path: `etc/systemd/network/10-${network.hostInterface}.network`, text });
   }
+  // Last: its presence says that all the others were written.
+  files.push({ path: identityMarker, text: keys.authorizedKey, mode: 0o600 });
   return files;
 }
 

@@ -20,6 +20,11 @@ export interface LabWish {
   readonly debian?: DebianVersion;
   /** Hosts made now have PostgreSQL's packages already (17 on Debian 13, 15 on Debian 12), without a cluster. Default false. */
   readonly prepared?: boolean;
+  /**
+   * Hosts made now keep /var/lib/postgresql on an ext4 volume of this size, so that a full disk fills nothing else.
+   * Default: none, it lies on the host's own disk, which is this machine's.
+   */
+  readonly dataVolumeMegabytes?: number;
   /** Throw away what the hosts hold and boot them new, as `reset` does. Default false: what exists goes on. */
   readonly fresh?: boolean;
   /** Receives progress, one line at a time. Default: nowhere. */
@@ -89,17 +94,16 @@ export async function bringUp(wish: LabWish): Promise<void> {
   const prepared = wish.prepared ?? false;
   hostNames(wish.name, wish.hosts);
   refuseSameAddresses(wish.name);
-  await imageLayers(debian, prepared, report);
   await withLock(`lab ${wish.name}`, async () => {
     const files = labFiles(wish.name);
     mkdirSync(files.hostsFolder, { recursive: true });
     await makeKey(files.keyFile, `root of lab ${wish.name}`);
     const state = await stateAsWished(wish, debian, prepared);
+    await imageLayers(debian, prepared, report);
     writeState(state);
     writeFileSync(files.knownHostsFile, knownHosts(state));
     await createNetworks(names, files.folder);
     const wanted = state.hosts.filter((host) => host.number <= wish.hosts);
-    if (wish.fresh) await Promise.all(wanted.map((host) => eraseRunningHost(names, host)));
     await Promise.all(wanted.map((host) => thawIfRunning(names, host.name)));
     await startHosts(names, state, wanted, report);
   });
@@ -117,9 +121,14 @@ async function stateAsWished(wish: LabWish, debian: DebianVersion, prepared: boo
       hosts.push(found);
       continue;
     }
-    const { name, addresses } = hostNames(wish.name, number);
-    const hostKey = await makeHostKey(wish.name, name);
-    hosts.push({ name, number, addresses: { ...addresses }, hostKey, debian, prepared, initPid: null });
+    const names = hostNames(wish.name, number);
+    await killHost(labNames(wish.name), names);
+    await eraseHost(wish.name, names.name);
+    const hostKey = await makeHostKey(wish.name, names.name);
+    const dataVolumeMegabytes = wish.dataVolumeMegabytes ?? null;
+    const { name, addresses } = names;
+    const image = { debian, prepared, dataVolumeMegabytes };
+    hosts.push({ name, number, addresses: { ...addresses }, hostKey, ...image, initPid: null });
   }
   hosts.sort((one, other) => one.number - other.number);
   return { version: 1, lab: wish.name, keyFile: files.keyFile, knownHostsFile: files.knownHostsFile, hosts };
@@ -189,11 +198,12 @@ export async function takeDown(lab: string, report: Report = silent): Promise<vo
     await Promise.all([...numbers].map((number) => killHost(names, hostNames(lab, number))));
     await removeLabCgroup(names.slice);
     await removeNetworks(names);
+    // The state goes first: hosts without state are made anew, so an interrupted removal leaves nothing half valid.
     const files = labFiles(lab);
-    await removeTree(files.hostsFolder);
     for (const file of [files.stateFile, files.knownHostsFile, files.keyFile, `${files.keyFile}.pub`]) {
       rmSync(file, { force: true });
     }
+    await removeTree(files.hostsFolder);
     if (lab !== "demo") await removeTree(files.folder);
     report(`lab ${lab} is down`);
   });
@@ -293,9 +303,14 @@ async function runInside(
   limitSeconds: number,
   stdin: string | undefined,
 ): Promise<Output> {
-  const clean = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"];
+  const clean = [
+    "/usr/bin/env",
+    "-i",
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME=/root",
+  ];
   const limited = [...clean, "LC_ALL=C.UTF-8", "timeout", "--signal=KILL", String(limitSeconds), ...argv];
-  const enter = ["nsenter", "--target", String(initPid), "--all", "--wd=/"];
+  const enter = ["nsenter", "--target", String(initPid), "--all", "--wd"];
   return await run([...enter, ...limited], {
     limitSeconds: limitSeconds + 5,
     ...(stdin === undefined ? {} : { stdin }),

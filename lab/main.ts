@@ -16,6 +16,7 @@ interface UpOptions extends LabOption {
   readonly hosts: number;
   readonly debian?: "12" | "13";
   readonly prepared?: true;
+  readonly dataVolume?: number;
 }
 
 interface PartitionOptions extends LabOption {
@@ -48,6 +49,11 @@ function buildProgram(): Command {
       new Option("--debian <release>", "release of hosts that are made now (default: 13)").choices(["13", "12"]),
     )
     .option("--prepared", "hosts made now have PostgreSQL's packages already")
+    .option(
+      "--data-volume <megabytes>",
+      "hosts made now keep /var/lib/postgresql on a volume of this size",
+      wholeNumber,
+    )
     .action(up);
   command("down", "Remove everything the lab made; images stay cached").action(async (options: LabOption) => {
     await takeDown(options.lab, print);
@@ -92,6 +98,7 @@ async function up(options: UpOptions): Promise<void> {
     hosts: options.hosts,
     ...(options.debian === undefined ? {} : { debian: options.debian === "12" ? 12 : 13 }),
     ...(options.prepared === undefined ? {} : { prepared: true }),
+    ...(options.dataVolume === undefined ? {} : { dataVolumeMegabytes: options.dataVolume }),
     report: print,
   });
   await showStatus(options);

@@ -42,7 +42,8 @@ function tables(lab: LabNames): string {
 table ip ${lab.table} {
   chain forward {
     type filter hook forward priority filter; policy accept;
-    tcp flags syn tcp option maxseg size set rt mtu
+    iifname "${service.bridge}" oifname != "${service.bridge}" tcp flags syn tcp option maxseg size set rt mtu
+    iifname != "${service.bridge}" oifname "${service.bridge}" tcp flags syn tcp option maxseg size set rt mtu
   }
   chain out {
     type nat hook postrouting priority srcnat; policy accept;

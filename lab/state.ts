@@ -18,6 +18,8 @@ const hostState = z.object({
   debian: z.union([z.literal(12), z.literal(13)]),
   /** True when the host's layers have PostgreSQL's packages in them. */
   prepared: z.boolean(),
+  /** Size of the volume at /var/lib/postgresql; null where the host has none. */
+  dataVolumeMegabytes: z.number().int().positive().nullable(),
   /** Process id, on the machine, of the host's init; null while the host is down. */
   initPid: z.number().int().positive().nullable(),
 });
