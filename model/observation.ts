@@ -20,7 +20,6 @@ export interface Journal {
   readonly systemIdentifier: string;
   /** Timeline of the old primary. */
   readonly timeline: number;
-  readonly step: "armed" | "demoting" | "promoting" | "promoted";
   /** For people: when and by whom it was begun. */
   readonly startedAt: string;
   readonly holder: string;
@@ -97,6 +96,16 @@ export interface PostgresFacts {
   /** Entries of postgresql.auto.conf: what ALTER SYSTEM did. */
   readonly alterSystem: Readonly<Record<string, string>>;
   readonly roles: readonly string[];
+  readonly activity: Activity;
+}
+
+/** What a fast stop would cut off or wait for. */
+export interface Activity {
+  /** Age of the oldest open transaction of a client, in seconds; 0 without one. */
+  readonly oldestTransactionSeconds: number;
+  readonly preparedTransactions: number;
+  /** The last attempt to archive a segment failed. */
+  readonly archiverFailing: boolean;
 }
 
 export type MemberObservation =

@@ -1,0 +1,70 @@
+import type { MemberDeclaration } from "../model/declaration.ts";
+import { type Group, memberOf } from "../model/group.ts";
+import { type MemberPaths, memberPaths, postgresPrograms, socketDirectory } from "../model/names.ts";
+import type { RemoteHost, RemoteHosts } from "../remote/host.ts";
+import { connectPostgres, type SqlSession } from "../remote/postgres.ts";
+
+/** One member, with the way to its host. */
+export interface MemberAccess {
+  readonly declaration: MemberDeclaration;
+  readonly name: string;
+  readonly host: RemoteHost;
+  readonly paths: MemberPaths;
+  readonly programs: string;
+  /** A session as postgres over the Unix socket; the caller closes it. */
+  connect(options?: { statementLimitSeconds?: number }): Promise<SqlSession>;
+}
+
+/** What an operation on a cluster has at hand. */
+export interface ClusterAccess {
+  readonly group: Group;
+  readonly members: readonly MemberAccess[];
+  member(name: string): MemberAccess;
+}
+
+export function accessCluster(group: Group, hosts: RemoteHosts): ClusterAccess {
+  const members = group.members.map((declaration) => accessMember(group, declaration, hosts));
+  return {
+    group,
+    members,
+    member(name) {
+      const found = members.find((member) => member.name === name);
+      return found ?? accessMember(group, memberOf(group, name), hosts);
+    },
+  };
+}
+
+function accessMember(group: Group, declaration: MemberDeclaration, hosts: RemoteHosts): MemberAccess {
+  const host = hosts.host(declaration.host);
+  return {
+    declaration,
+    name: declaration.name,
+    host,
+    paths: memberPaths(group.cluster, declaration.name),
+    programs: postgresPrograms(group.postgresVersion),
+    connect: (options = {}) =>
+      connectPostgres(host, {
+        socketDirectory,
+        port: declaration.port,
+        user: "postgres",
+        database: "postgres",
+        applicationName: "pgha",
+        connectLimitSeconds: 5,
+        statementLimitSeconds: options.statementLimitSeconds ?? 10,
+      }),
+  };
+}
+
+/** Opens a session, uses it, closes it whatever happens. */
+export async function withSession<T>(
+  member: MemberAccess,
+  use: (session: SqlSession) => Promise<T>,
+  options: { statementLimitSeconds?: number } = {},
+): Promise<T> {
+  const session = await member.connect(options);
+  try {
+    return await use(session);
+  } finally {
+    await session.close();
+  }
+}

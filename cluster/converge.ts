@@ -1,0 +1,164 @@
+import { memberOf } from "../model/group.ts";
+import { memberHealth } from "../model/health.ts";
+import { describeMember, type MemberObservation, type ReachedMember } from "../model/observation.ts";
+import { steadyRole } from "../model/rendering.ts";
+import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
+import { layConfiguration, layPassfile, layRole, reloadConfiguration } from "./configuration.ts";
+import { cloneData, initializeData, markStandby } from "./data.ts";
+import { observeMembers } from "./observe.ts";
+import { type Reporter, stopIfCancelled } from "./reporter.ts";
+import { ensureRoles, ensureSlots, type Passwords } from "./roles.ts";
+import { startService } from "./service.ts";
+import { waitFor } from "./waitFor.ts";
+
+const startLimitSeconds = 300;
+const settleLimitSeconds = 120;
+
+/**
+ * Brings an existing or new cluster to what is declared, without moving the primary: files, services, roles, slots,
+ * clones. Every step is repeatable, so that what was interrupted is finished by running it again.
+ * `observations` are fresh; `primary` is the confirmed primary, or the declared one when nothing exists yet.
+ */
+export async function converge(
+  access: ClusterAccess,
+  primaryName: string,
+  observations: readonly MemberObservation[],
+  passwords: Passwords,
+  reporter: Reporter,
+): Promise<void> {
+  const primary = access.member(primaryName);
+  const observed = new Map(observations.map((observation) => [observation.member, observation]));
+  const reached = access.members.filter((member) => observed.get(member.name)?.reached === true);
+  const of = (member: MemberAccess) => observed.get(member.name) as ReachedMember;
+  await Promise.all(reached.map((member) => layFiles(access, member, of(member), passwords)));
+  stopIfCancelled(reporter, "before the data was touched");
+
+  const creating = !hasReadyData(of(primary));
+  if (creating) {
+    reporter.progress(`${primary.name}: initdb`);
+    await initializeData(access, primary);
+    await layRole(access, primary, { ...steadyRole, synchronous: false });
+  }
+  await ensureRunning(primary, of(primary), reporter);
+  await ensureRoles(primary, passwords);
+  await ensureSlots(access, primary);
+
+  const standbys = reached.filter((member) => member !== primary);
+  await settleAll(standbys, (standby) => ensureStandby(access, standby, of(standby), primary, reporter));
+  if (creating) {
+    await waitUntilStreaming(access, primary, standbys, reporter);
+    await layRole(access, primary, steadyRole);
+    await reloadConfiguration(primary);
+  }
+  await Promise.all(reached.map((member) => undoAlterSystem(member, of(member))));
+  await waitUntilSettled(access, primaryName, reporter);
+}
+
+/** Lets every member finish its own work before the first fault is told: a clone is not left to itself. */
+async function settleAll<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const results = await Promise.allSettled(items.map(work));
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+}
+
+function hasReadyData(observation: ReachedMember): boolean {
+  return observation.local.marker?.state === "ready" && observation.local.dataDirectory === "data";
+}
+
+async function layFiles(
+  access: ClusterAccess,
+  member: MemberAccess,
+  observation: ReachedMember,
+  passwords: Passwords,
+): Promise<void> {
+  const running = observation.postgres !== undefined;
+  const changed = await Promise.all([
+    layConfiguration(access, member),
+    layPassfile(access, member, passwords.replication),
+    // During a first creation the rule stays off until the standbys stream: `converge` tightens it at the end.
+    ...(hasReadyData(observation) ? [layRole(access, member, steadyRole)] : []),
+  ]);
+  if (!hasReadyData(observation)) await layRole(access, member, { ...steadyRole, synchronous: false });
+  if (running && changed.includes(true)) await reloadConfiguration(member);
+}
+
+async function ensureRunning(member: MemberAccess, observation: ReachedMember, reporter: Reporter): Promise<void> {
+  if (observation.postgres !== undefined) return;
+  reporter.progress(`${member.name}: starting PostgreSQL`);
+  await startService(member, startLimitSeconds);
+}
+
+async function ensureStandby(
+  access: ClusterAccess,
+  standby: MemberAccess,
+  observation: ReachedMember,
+  primary: MemberAccess,
+  reporter: Reporter,
+): Promise<void> {
+  if (!hasReadyData(observation)) {
+    reporter.progress(`${standby.name}: cloning from ${primary.name}`);
+    await cloneData(access, standby, primary, reporter);
+    await layRole(access, standby, steadyRole);
+  } else if (observation.postgres === undefined && !observation.local.standbySignal) {
+    // Its data says primary, but another member is confirmed: it may only come back as a standby.
+    await markStandby(standby);
+  }
+  await ensureRunning(standby, observation, reporter);
+  await ensureSlots(access, standby);
+}
+
+async function waitUntilStreaming(
+  access: ClusterAccess,
+  primary: MemberAccess,
+  standbys: readonly MemberAccess[],
+  reporter: Reporter,
+): Promise<void> {
+  if (standbys.length === 0) return;
+  reporter.progress("waiting until every standby streams");
+  const wanted = standbys.map((standby) => standby.name);
+  await withSession(primary, (session) =>
+    waitFor(
+      `${wanted.join(", ")} to stream from ${primary.name} of ${access.group.cluster}`,
+      settleLimitSeconds,
+      async () => {
+        const rows = await session.query<{ application_name: string }>(
+          "select application_name from pg_stat_replication where state = 'streaming'",
+        );
+        const streaming = new Set(rows.map((row) => row.application_name));
+        const missing = wanted.filter((name) => !streaming.has(name));
+        return missing.length === 0 ? { done: true } : { lastSeen: `not streaming: ${missing.join(", ")}` };
+      },
+    ),
+  );
+}
+
+/** What ALTER SYSTEM did is drift: the stack file is where parameters are declared. */
+async function undoAlterSystem(member: MemberAccess, observation: ReachedMember): Promise<void> {
+  const names = Object.keys(observation.postgres?.alterSystem ?? {});
+  if (names.length === 0) return;
+  await withSession(member, async (session) => {
+    for (const name of names) await session.query(`alter system reset "${name.replaceAll('"', '""')}"`);
+    await session.query("select pg_reload_conf()");
+  });
+}
+
+/** `up` returns only once every member that was reached is what it is declared to be. */
+export async function waitUntilSettled(
+  access: ClusterAccess,
+  primaryName: string,
+  reporter: Reporter,
+): Promise<MemberObservation[]> {
+  memberOf(access.group, primaryName);
+  reporter.progress("waiting until the cluster has settled");
+  return waitFor(`cluster ${access.group.cluster} to settle`, settleLimitSeconds, async () => {
+    const observations = await observeMembers(access);
+    const unhealthy = memberHealth(access.group, primaryName, observations);
+    const reachedUnhealthy = Object.entries(unhealthy).filter(
+      ([name]) => observations.find((observation) => observation.member === name)?.reached === true,
+    );
+    if (reachedUnhealthy.length === 0) return { done: observations };
+    return {
+      lastSeen: `${reachedUnhealthy.map(([name, text]) => `${name}: ${text}`).join("; ")} (${observations.map(describeMember).join("; ")})`,
+    };
+  });
+}

@@ -1,0 +1,219 @@
+import { z } from "zod";
+import type { Journal, LocalFacts, Marker, MemberObservation, PostgresFacts } from "../model/observation.ts";
+import { ownSettings } from "../model/settings.ts";
+import { RemoteError } from "../remote/errors.ts";
+import type { SqlSession } from "../remote/postgres.ts";
+import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
+import { askAgent } from "./agent.ts";
+
+export interface LockState {
+  readonly epoch: number;
+  readonly holder: string;
+  readonly since: string;
+  readonly alive: boolean;
+}
+
+const markerSchema: z.ZodType<Marker> = z.object({
+  cluster: z.string(),
+  member: z.string(),
+  state: z.enum(["creating", "cloning", "ready", "erasing"]),
+  systemIdentifier: z.string().optional(),
+  dataDirectory: z.string(),
+});
+
+const journalSchema: z.ZodType<Journal> = z.object({
+  operation: z.literal("switchover"),
+  from: z.string(),
+  to: z.string(),
+  epoch: z.number(),
+  systemIdentifier: z.string(),
+  timeline: z.number(),
+  startedAt: z.string(),
+  holder: z.string(),
+});
+
+const lockSchema: z.ZodType<LockState> = z.object({
+  epoch: z.number(),
+  holder: z.string(),
+  since: z.string(),
+  alive: z.boolean(),
+});
+
+const localSchema = z.object({
+  marker: z.string().nullable(),
+  journal: z.string().nullable(),
+  lock: lockSchema,
+  dataDirectory: z.enum(["missing", "empty", "data", "foreign"]),
+  standbySignal: z.boolean(),
+  controlData: z
+    .object({ state: z.string(), systemIdentifier: z.string(), timeline: z.number(), checkpointLsn: z.string() })
+    .nullable(),
+  unit: z.string(),
+  unitEnabled: z.boolean(),
+  files: z.record(z.string(), z.string()),
+  freeBytes: z.number(),
+  now: z.number(),
+});
+
+/** What a member's host tells without PostgreSQL, and the lock there. */
+export async function observeLocal(
+  access: ClusterAccess,
+  member: MemberAccess,
+): Promise<{ facts: LocalFacts; lock: LockState }> {
+  const { paths, declaration } = member;
+  const answer = await askAgent(
+    member.host,
+    "observe",
+    {
+      dataDirectory: declaration.dataDirectory,
+      unit: paths.unit,
+      files: [paths.postgresqlConf, paths.hba, paths.ident, paths.roleConf],
+      marker: paths.marker,
+      journal: paths.journal,
+      lock: paths.lock,
+      programs: member.programs,
+    },
+    localSchema,
+    { limitSeconds: 20, purpose: `observe member ${member.name} of ${access.group.cluster}` },
+  );
+  const { marker, journal, lock, controlData, now: _now, ...rest } = answer;
+  return {
+    facts: {
+      ...rest,
+      marker: marker === null ? undefined : markerSchema.parse(JSON.parse(marker)),
+      journal: journal === null ? undefined : journalSchema.parse(JSON.parse(journal)),
+      controlData: controlData ?? undefined,
+    },
+    lock,
+  };
+}
+
+/** Everything about one member; never throws for what the host or PostgreSQL is like. */
+export async function observeMember(access: ClusterAccess, member: MemberAccess): Promise<MemberObservation> {
+  const postgres = observePostgres(access, member).then(
+    (facts) => ({ facts, silent: undefined }),
+    (error: unknown) => ({ facts: undefined, silent: messageOf(error) }),
+  );
+  try {
+    const { facts } = await observeLocal(access, member);
+    const answered = await postgres;
+    return {
+      member: member.name,
+      reached: true,
+      local: facts,
+      postgres: answered.facts,
+      postgresSilent: answered.silent,
+    };
+  } catch (error) {
+    if (!(error instanceof RemoteError)) throw error;
+    await postgres;
+    return { member: member.name, reached: false, reason: messageOf(error) };
+  }
+}
+
+export function observeMembers(access: ClusterAccess): Promise<MemberObservation[]> {
+  return Promise.all(access.members.map((member) => observeMember(access, member)));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
+}
+
+const lsn = z
+  .string()
+  .nullish()
+  .transform((value) => value ?? undefined);
+
+const postgresSchema: z.ZodType<PostgresFacts> = z.object({
+  inRecovery: z.boolean(),
+  systemIdentifier: z.string(),
+  timeline: z.number(),
+  version: z.number(),
+  lsn,
+  replayPaused: z.boolean(),
+  walReceiver: z
+    .object({ status: z.string(), senderHost: z.string(), senderPort: z.number(), timeline: z.number() })
+    .nullish()
+    .transform((value) => value ?? undefined),
+  walSenders: z.array(
+    z.object({
+      name: z.string(),
+      pid: z.number(),
+      state: z.string(),
+      syncState: z.string(),
+      sentLsn: lsn,
+      flushLsn: lsn,
+      replayLsn: lsn,
+      replayLagSeconds: z.number(),
+    }),
+  ),
+  slots: z.array(
+    z.object({
+      name: z.string(),
+      kind: z.enum(["physical", "logical"]),
+      active: z.boolean(),
+      restartLsn: lsn,
+      walStatus: z
+        .string()
+        .nullish()
+        .transform((value) => value ?? undefined),
+    }),
+  ),
+  settings: z.record(z.string(), z.object({ setting: z.string(), unit: z.string().nullable(), vartype: z.string() })),
+  pendingRestart: z.array(z.string()),
+  alterSystem: z.record(z.string(), z.string()),
+  roles: z.array(z.string()),
+  activity: z.object({
+    oldestTransactionSeconds: z.number(),
+    preparedTransactions: z.number(),
+    archiverFailing: z.boolean(),
+  }),
+});
+
+/* One statement, so that it is one round trip and one snapshot. */
+const observation = `
+select json_build_object(
+  'inRecovery', pg_is_in_recovery(),
+  'systemIdentifier', (select system_identifier::text from pg_control_system()),
+  'timeline', case when pg_is_in_recovery()
+    then greatest((select timeline_id from pg_control_checkpoint()),
+                  (select min_recovery_end_timeline from pg_control_recovery()),
+                  (select received_tli from pg_stat_wal_receiver))
+    else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end,
+  'version', current_setting('server_version_num')::int,
+  'lsn', case when pg_is_in_recovery()
+    then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) else pg_current_wal_lsn() end,
+  'replayPaused', case when pg_is_in_recovery() then pg_is_wal_replay_paused() else false end,
+  'walReceiver', (select json_build_object('status', status, 'senderHost', coalesce(sender_host, ''),
+      'senderPort', coalesce(sender_port, 0), 'timeline', coalesce(received_tli, 0)) from pg_stat_wal_receiver),
+  'walSenders', (select coalesce(json_agg(json_build_object('name', application_name, 'pid', pid, 'state', state,
+      'syncState', sync_state, 'sentLsn', sent_lsn, 'flushLsn', flush_lsn, 'replayLsn', replay_lsn,
+      'replayLagSeconds', coalesce(extract(epoch from replay_lag), 0)) order by application_name), '[]')
+    from pg_stat_replication),
+  'slots', (select coalesce(json_agg(json_build_object('name', slot_name, 'kind', slot_type, 'active', active,
+      'restartLsn', restart_lsn, 'walStatus', wal_status) order by slot_name), '[]') from pg_replication_slots),
+  'settings', (select coalesce(json_object_agg(name, json_build_object('setting', setting, 'unit', unit,
+      'vartype', vartype)), '{}') from pg_settings where lower(name) = any($1)),
+  'pendingRestart', (select coalesce(json_agg(name order by name), '[]') from pg_settings where pending_restart),
+  'alterSystem', (select coalesce(json_object_agg(name, setting), '{}') from pg_file_settings
+    where sourcefile like '%/postgresql.auto.conf'),
+  'roles', (select coalesce(json_agg(rolname order by rolname), '[]') from pg_roles where rolname !~ '^pg_'),
+  'activity', json_build_object(
+    'oldestTransactionSeconds', (select coalesce(max(extract(epoch from clock_timestamp() - xact_start)), 0)
+      from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()),
+    'preparedTransactions', (select count(*) from pg_prepared_xacts),
+    'archiverFailing', (select coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false)
+      from pg_stat_archiver))
+) as facts`;
+
+export async function observePostgres(access: ClusterAccess, member: MemberAccess): Promise<PostgresFacts> {
+  return withSession(member, (session) => readPostgres(access, session));
+}
+
+export async function readPostgres(access: ClusterAccess, session: SqlSession): Promise<PostgresFacts> {
+  const names = [
+    ...new Set([...Object.keys(access.group.parameters).map((name) => name.toLowerCase()), ...ownSettings]),
+  ];
+  const rows = await session.query<{ facts: unknown }>(observation, [names]);
+  return postgresSchema.parse(rows[0]?.facts);
+}

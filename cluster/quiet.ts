@@ -1,0 +1,69 @@
+import { steadyRole } from "../model/rendering.ts";
+import type { SqlSession } from "../remote/postgres.ts";
+import type { ClusterAccess, MemberAccess } from "./access.ts";
+import { layRole, reloadConfiguration } from "./configuration.ts";
+import { waitFor } from "./waitFor.ts";
+
+/**
+ * Everything that makes the outage short and can be done while writes go on: the target retries at once, the others
+ * follow the target already, and both ends have checkpointed, so that the shutdown checkpoint has little to write.
+ */
+export async function quietDown(
+  access: ClusterAccess,
+  sessions: { readonly old: SqlSession; readonly target: SqlSession },
+  target: MemberAccess,
+  rePointed: readonly MemberAccess[],
+): Promise<void> {
+  await Promise.all([
+    applyRole(access, target, { ...steadyRole, hurried: true }),
+    ...rePointed.map((member) => applyRole(access, member, { ...steadyRole, upstream: target.name, hurried: true })),
+    sessions.old.query("checkpoint"),
+    sessions.target.query("checkpoint"),
+  ]);
+  await waitUntilCascading(sessions.target, target, rePointed);
+  await sessions.old.query("checkpoint");
+  // A fresh segment has little behind it to copy at the promotion; nothing may wait for a standby here.
+  await sessions.old.query("set synchronous_commit = local");
+  const rows = await sessions.old.query<{ lsn: string }>("select pg_switch_wal() as lsn");
+  await waitUntilReplayed(sessions.target, target, rows[0]?.lsn ?? "0/0");
+}
+
+/** Back to the steady state, for members that answer. */
+export async function undoQuiet(access: ClusterAccess, members: readonly MemberAccess[]): Promise<void> {
+  await Promise.allSettled(members.map((member) => applyRole(access, member, steadyRole)));
+}
+
+export async function applyRole(
+  access: ClusterAccess,
+  member: MemberAccess,
+  role: Parameters<typeof layRole>[2],
+): Promise<void> {
+  if (await layRole(access, member, role)) await reloadConfiguration(member);
+}
+
+function waitUntilCascading(
+  target: SqlSession,
+  member: MemberAccess,
+  rePointed: readonly MemberAccess[],
+): Promise<void> {
+  const wanted = rePointed.map((other) => other.name);
+  return waitFor(`${wanted.join(", ") || "nobody"} to stream from ${member.name}`, 20, async () => {
+    const rows = await target.query<{ application_name: string }>(
+      "select application_name from pg_stat_replication where state = 'streaming'",
+    );
+    const streaming = new Set(rows.map((row) => row.application_name));
+    const missing = wanted.filter((name) => !streaming.has(name));
+    return missing.length === 0 ? { done: undefined } : { lastSeen: `not yet: ${missing.join(", ")}` };
+  });
+}
+
+function waitUntilReplayed(target: SqlSession, member: MemberAccess, lsn: string): Promise<void> {
+  return waitFor(`${member.name} to replay up to ${lsn}`, 20, async () => {
+    const rows = await target.query<{ done: boolean; lsn: string }>(
+      "select pg_last_wal_replay_lsn() >= $1::pg_lsn as done, pg_last_wal_replay_lsn()::text as lsn",
+      [lsn],
+    );
+    const row = rows[0];
+    return row?.done === true ? { done: undefined } : { lastSeen: `replayed up to ${row?.lsn}` };
+  });
+}

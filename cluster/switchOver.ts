@@ -1,0 +1,237 @@
+import { hostname, userInfo } from "node:os";
+import { type Check, checkSwitchover } from "../model/checks.ts";
+import { UserError } from "../model/fault.ts";
+import { planSwitchover, type SwitchoverPlan } from "../model/handover.ts";
+import type { MemberObservation } from "../model/observation.ts";
+import { observePrimary } from "../model/observedPrimary.ts";
+import { type Prediction, predictOutage } from "../model/prediction.ts";
+import { steadyRole } from "../model/rendering.ts";
+import { checksText, type SwitchoverReport, seconds } from "../model/report.ts";
+import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
+import { layRole } from "./configuration.ts";
+import { waitUntilSettled } from "./converge.ts";
+import { recordEvidence } from "./evidence.ts";
+import { removeJournal, writeJournal } from "./journal.ts";
+import { acquireLock, type ClusterLock, heldByOther } from "./lock.ts";
+import { type LockState, observeLocal, observeMembers } from "./observe.ts";
+import { armDemoter, OutageFailed, type OutageResult, runOutage } from "./outage.ts";
+import { applyRole, quietDown, undoQuiet } from "./quiet.ts";
+import { type Reporter, stopIfCancelled } from "./reporter.ts";
+import { restoreOldPrimary, stopPromotedOrPromoting } from "./restore.ts";
+import { resetSlots } from "./roles.ts";
+import { startService, stopService } from "./service.ts";
+
+/** What the diff saw; `up` refuses when the world is no longer so. */
+export interface Seen {
+  readonly timeline: number;
+  readonly systemIdentifier: string;
+}
+
+export interface Preflight {
+  readonly plan: SwitchoverPlan;
+  readonly checks: readonly Check[];
+  readonly prediction: Prediction;
+  readonly observations: readonly MemberObservation[];
+  readonly locks: ReadonlyMap<string, LockState>;
+}
+
+/** Steps 1 to 3: looks, checks and plans; touches nothing. Preview ends here. */
+export async function preflight(access: ClusterAccess, from: string, to: string): Promise<Preflight> {
+  const [observations, locks, roundTrip] = await Promise.all([
+    observeMembers(access),
+    readLocks(access),
+    measureRoundTrip(access.member(to)),
+  ]);
+  return {
+    plan: planSwitchover(access.group, from, to),
+    checks: checkSwitchover(access.group, from, to, observations, heldByOther(locks)),
+    prediction: predictOutage(access.group, from, to, roundTrip),
+    observations,
+    locks,
+  };
+}
+
+async function readLocks(access: ClusterAccess): Promise<Map<string, LockState>> {
+  const entries = await Promise.allSettled(
+    access.members.map(async (member) => [member.name, (await observeLocal(access, member)).lock] as const),
+  );
+  return new Map(entries.flatMap((entry) => (entry.status === "fulfilled" ? [entry.value] : [])));
+}
+
+async function measureRoundTrip(target: MemberAccess): Promise<number> {
+  try {
+    return await withSession(target, async (session) => {
+      await session.query("select 1");
+      const began = performance.now();
+      await session.query("select 1");
+      return performance.now() - began;
+    });
+  } catch {
+    return 0; // The checks say that the target does not answer.
+  }
+}
+
+/** Who holds a lock, for people: "root@deploy-1, pid 4711". */
+export function holderName(): string {
+  return `${userInfo().username}@${hostname()}, pid ${process.pid}`;
+}
+
+/** The planned switchover, steps 1 to 11. On return the new primary is writable and everybody streams from it. */
+export async function switchOver(
+  access: ClusterAccess,
+  from: string,
+  to: string,
+  seen: Seen,
+  reporter: Reporter,
+): Promise<SwitchoverReport> {
+  reporter.progress("checks");
+  const ready = await preflight(access, from, to);
+  refuseIfMoved(access, from, seen, ready.observations);
+  refuseIfBlocked(access, ready.checks);
+  stopIfCancelled(reporter, "before anything was touched");
+
+  const old = access.member(from);
+  const target = access.member(to);
+  const reached = access.members.filter((member) => ready.locks.has(member.name));
+  reporter.progress("locking the members");
+  const lock = await acquireLock(access, reached, ready.locks, holderName());
+  try {
+    await writeJournal([old, target], {
+      operation: "switchover",
+      from,
+      to,
+      epoch: lock.epoch,
+      ...seen,
+      startedAt: new Date().toISOString(),
+      holder: holderName(),
+    });
+    const rePointed = ready.plan.rePointed.map((name) => access.member(name));
+    const outage = await handOver(access, old, target, rePointed, seen, lock, reporter);
+    const streamingAgain = await follow(access, old, target, outage, reporter);
+    await removeJournal([old, target]);
+    const evidence = await recordEvidence(access, target, outage.checkpointLsn, seen.timeline);
+    const timeline = await newTimeline(target);
+    return {
+      from,
+      to,
+      oldTimeline: seen.timeline,
+      newTimeline: timeline,
+      checkpointLsn: outage.checkpointLsn,
+      evidence,
+      outageMilliseconds: outage.outageMilliseconds,
+      predictedMilliseconds: ready.prediction.totalMilliseconds,
+      moments: outage.moments,
+      streamingAgainMilliseconds: streamingAgain,
+    };
+  } finally {
+    await lock.release();
+  }
+}
+
+function refuseIfMoved(
+  access: ClusterAccess,
+  from: string,
+  seen: Seen,
+  observations: readonly MemberObservation[],
+): void {
+  const observed = observePrimary(
+    observations,
+    access.group.members.map((member) => ({ ...member, member: member.name })),
+  );
+  if (observed.kind === "known" && observed.member === from && observed.timeline === seen.timeline) return;
+  const now = observed.kind === "known" ? `${observed.member} on timeline ${observed.timeline}` : observed.kind;
+  throw new UserError(
+    `primary: the diff saw ${from} on timeline ${seen.timeline}, but now it is ${now}.\n  Nothing was touched. Run \`pulumi preview\` again and look.`,
+  );
+}
+
+function refuseIfBlocked(access: ClusterAccess, checks: readonly Check[]): void {
+  const blocked = checks.filter((check) => check.verdict === "block");
+  if (blocked.length === 0) return;
+  throw new UserError(
+    `switchover of ${access.group.cluster} blocked by ${blocked.length} check${blocked.length === 1 ? "" : "s"}:\n${checksText(blocked)}\n  Nothing was touched.`,
+  );
+}
+
+/** Steps 5 to 8. Whatever fails before the promotion was asked for puts the old primary back. */
+async function handOver(
+  access: ClusterAccess,
+  old: MemberAccess,
+  target: MemberAccess,
+  rePointed: readonly MemberAccess[],
+  seen: Seen,
+  lock: ClusterLock,
+  reporter: Reporter,
+): Promise<OutageResult & { readonly began: number }> {
+  const undo = async () => {
+    await undoQuiet(access, [target, ...rePointed]);
+    await removeJournal([old, target]);
+  };
+  const sessions = await Promise.all([old.connect({ statementLimitSeconds: 120 }), target.connect(), target.connect()]);
+  const [oldSession, targetSession, probe] = sessions;
+  try {
+    reporter.progress(`quieting ${old.name} and ${target.name}`);
+    await quietDown(access, { old: oldSession, target: targetSession }, target, rePointed);
+    const demoter = await armDemoter(access, old);
+    lock.assertHeld();
+    if (reporter.cancelled.aborted) {
+      demoter.end();
+      stopIfCancelled(reporter, "before the primary was stopped");
+    }
+    reporter.progress(`handing over ${old.name} -> ${target.name}`);
+    const began = performance.now();
+    const result = await runOutage(access, { demoter, target: targetSession, probe }, seen);
+    return { ...result, began };
+  } catch (error) {
+    if (!(error instanceof OutageFailed)) {
+      await undo();
+      throw error;
+    }
+    reporter.progress(`undoing: ${error.message}`);
+    if (error.promoteSent) await stopPromotedOrPromoting(target, seen, error.message);
+    const milliseconds = await restoreOldPrimary(old);
+    if (error.promoteSent) await startService(target, 60);
+    await undo();
+    throw new UserError(
+      `switchover ${old.name} -> ${target.name} undone: ${error.message}.\n  ${old.name} is primary again (writable ${seconds(milliseconds)} after the decision). Find the cause and run \`pulumi up\` again.`,
+    );
+  } finally {
+    await Promise.all(sessions.map((session) => session.close()));
+  }
+}
+
+/** Steps 9 and 11: the old primary follows, the others go back to the steady state. Returns when all stream, counted from the stop. */
+async function follow(
+  access: ClusterAccess,
+  old: MemberAccess,
+  target: MemberAccess,
+  outage: { readonly began: number },
+  reporter: Reporter,
+): Promise<number> {
+  reporter.progress(`${old.name} follows ${target.name}`);
+  await applyRoleWhileDown(access, old);
+  await startService(old, 300);
+  const others = access.members.filter((member) => member !== old && member.name !== target.name);
+  await Promise.all([
+    resetSlots(access, old),
+    applyRole(access, target, steadyRole),
+    ...others.map((member) => applyRole(access, member, steadyRole).catch(() => undefined)),
+  ]);
+  await waitUntilSettled(access, target.name, reporter);
+  return performance.now() - outage.began;
+}
+
+/** The stop may still be ending: systemd waits for the postmaster, whose last act was to write pg_control. */
+async function applyRoleWhileDown(access: ClusterAccess, old: MemberAccess): Promise<void> {
+  await stopService(old, 120);
+  await layRole(access, old, steadyRole);
+}
+
+async function newTimeline(target: MemberAccess): Promise<number> {
+  return withSession(target, async (session) => {
+    const rows = await session.query<{ timeline: number }>(
+      "select ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int as timeline",
+    );
+    return rows[0]?.timeline ?? 0;
+  });
+}

@@ -1,0 +1,61 @@
+import { neededStandbys, needsOldPrimary } from "./checks.ts";
+import { type Group, othersOf } from "./group.ts";
+
+/** The eleven steps of a planned switchover, as data: shown in preview, carried out in cluster/switchOver.ts. */
+export interface Step {
+  readonly step:
+    | "observe"
+    | "pre-flight"
+    | "plan"
+    | "arm"
+    | "quiet"
+    | "demote"
+    | "prove"
+    | "promote"
+    | "follow"
+    | "resume"
+    | "verify";
+  /** Do writes wait during this step? */
+  readonly outage: boolean;
+  readonly text: string;
+}
+
+export interface SwitchoverPlan {
+  readonly from: string;
+  readonly to: string;
+  /** Members that follow the target before the primary stops, because the synchronous rule holds without them. */
+  readonly rePointed: readonly string[];
+  readonly steps: readonly Step[];
+}
+
+export function planSwitchover(group: Group, from: string, to: string): SwitchoverPlan {
+  const third = othersOf(group, from).filter((member) => member.name !== to);
+  // Re-pointed members no longer acknowledge to the old primary: only the target does.
+  const rePointed = neededStandbys(group) <= 1 ? third.map((member) => member.name) : [];
+  const late = needsOldPrimary(group, from, to);
+  const steps: Step[] = [
+    { step: "observe", outage: false, text: "read every member" },
+    { step: "pre-flight", outage: false, text: "run the checks above again" },
+    { step: "plan", outage: false, text: "compare with what preview saw; refuse if the primary or the timeline moved" },
+    { step: "arm", outage: false, text: `lock the members, write the journal on ${from} and ${to}` },
+    {
+      step: "quiet",
+      outage: false,
+      text:
+        rePointed.length === 0
+          ? `checkpoint ${from} and ${to}`
+          : `checkpoint ${from} and ${to}, let ${rePointed.join(", ")} follow ${to}`,
+    },
+    { step: "demote", outage: true, text: `stop ${from} (fast) and make it a standby` },
+    {
+      step: "prove",
+      outage: true,
+      text: `${to} has the whole shutdown checkpoint of ${from}; otherwise ${from} comes back`,
+    },
+    { step: "promote", outage: true, text: `promote ${to}` },
+    { step: "follow", outage: late, text: `${from} follows ${to} without rewind, the others without restart` },
+    { step: "resume", outage: false, text: "nothing to resume: no failover manager" },
+    { step: "verify", outage: false, text: "everybody streams, the synchronous rule holds" },
+  ];
+  return { from, to, rePointed, steps };
+}

@@ -1,0 +1,64 @@
+import type { Group } from "./group.ts";
+import { memberOf, othersOf } from "./group.ts";
+import { slotName } from "./names.ts";
+import type { MemberObservation } from "./observation.ts";
+import { synchronousStandbyNames } from "./rendering.ts";
+
+/**
+ * What is not as it should be, by member, in words that name the cause; empty when all is well.
+ * A member that follows another standby for the time of a handover is not settled either.
+ */
+export function memberHealth(
+  group: Group,
+  primaryName: string,
+  observations: readonly MemberObservation[],
+): Readonly<Record<string, string>> {
+  const primary = memberOf(group, primaryName);
+  const found: Record<string, string> = {};
+  for (const observation of observations) {
+    const problem = problemOf(group, primary, observation);
+    if (problem !== undefined) found[observation.member] = problem;
+  }
+  return found;
+}
+
+function problemOf(
+  group: Group,
+  primary: { name: string; replicationAddress: string; port: number },
+  observation: MemberObservation,
+): string | undefined {
+  if (!observation.reached) return `host unreachable: ${observation.reason}`;
+  const { local, postgres, member } = observation;
+  if (local.marker === undefined) return local.dataDirectory === "data" ? "data that pgha did not make" : "no data yet";
+  if (local.marker.state !== "ready") return `${local.marker.state} was not finished`;
+  if (local.dataDirectory !== "data") {
+    return `data missing: marked ready, but ${local.marker.dataDirectory} is ${local.dataDirectory} (a volume that is not mounted?)`;
+  }
+  if (postgres === undefined) {
+    return ["inactive", "failed"].includes(local.unit)
+      ? "service stopped"
+      : `PostgreSQL does not answer (unit ${local.unit})`;
+  }
+  const missing = othersOf(group, member)
+    .map((other) => slotName(other.name))
+    .filter((name) => !postgres.slots.some((slot) => slot.name === name));
+  if (missing.length > 0) return `slot missing: ${missing.join(", ")}`;
+  if (!local.unitEnabled) return "service not enabled at boot";
+  if (member === primary.name) {
+    if (postgres.inRecovery) return "is a standby, not the primary";
+    return synchronousProblem(group, postgres.settings.synchronous_standby_names?.setting);
+  }
+  if (!postgres.inRecovery) return "writable although it is not the primary";
+  const receiver = postgres.walReceiver;
+  if (receiver?.status !== "streaming") return "does not stream";
+  if (receiver.senderHost !== primary.replicationAddress || receiver.senderPort !== primary.port) {
+    return `streams from ${receiver.senderHost}:${receiver.senderPort}, not from ${primary.name}`;
+  }
+  return undefined;
+}
+
+function synchronousProblem(group: Group, live: string | undefined): string | undefined {
+  const wanted = synchronousStandbyNames(group);
+  if (live === undefined || live === wanted) return undefined;
+  return `synchronous_standby_names is '${live}', not '${wanted}'`;
+}

@@ -1,0 +1,35 @@
+import { needsOldPrimary } from "./checks.ts";
+import type { Group } from "./group.ts";
+import { segmentBytes } from "./lsn.ts";
+
+/** What the expected outage is made of, in milliseconds; every part was measured on idle clusters (bench/results). */
+export interface Prediction {
+  readonly parts: readonly { readonly what: string; readonly milliseconds: number }[];
+  readonly totalMilliseconds: number;
+}
+
+const stopMilliseconds = 35;
+const promoteMilliseconds = 30;
+/** Promotion copies the WAL segment that the timeline changes in. */
+const copyMillisecondsPerMegabyte = 3;
+const acknowledgeMilliseconds = 25;
+const restartMilliseconds = 350;
+/** The orchestrator speaks four times within the outage: stop, proof, promotion, first commit. */
+const roundTrips = 4;
+
+export function predictOutage(group: Group, from: string, to: string, roundTripMilliseconds: number): Prediction {
+  const parts = [
+    { what: "fast stop", milliseconds: stopMilliseconds },
+    { what: "promotion", milliseconds: promoteMilliseconds },
+    {
+      what: `copy of a ${group.walSegmentSize} segment`,
+      milliseconds: (segmentBytes(group.walSegmentSize) / 1024 ** 2) * copyMillisecondsPerMegabyte,
+    },
+    { what: "round trips", milliseconds: Math.round(roundTrips * roundTripMilliseconds) },
+    { what: "first acknowledged commit", milliseconds: acknowledgeMilliseconds },
+    ...(needsOldPrimary(group, from, to)
+      ? [{ what: `${from} back as a standby (the synchronous rule needs it)`, milliseconds: restartMilliseconds }]
+      : []),
+  ];
+  return { parts, totalMilliseconds: parts.reduce((sum, part) => sum + part.milliseconds, 0) };
+}
