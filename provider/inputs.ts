@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import type { Fault } from "../model/fault.ts";
 import { faultsOf } from "../model/schema.ts";
-import { RemoteError } from "../remote/errors.ts";
+import { CommandFailed, RemoteError } from "../remote/errors.ts";
 import type { Properties } from "./resource.ts";
 
 /** The answer of `check` for inputs that a schema describes: completed with its defaults, or as they are with every fault. */
@@ -15,11 +15,11 @@ export function checkInputs(
 }
 
 /**
- * What read returns when the host could not be asked: what was seen last, and why it was not seen now. `undefined` for any other
- * error. A diff must not look at `unreachable`, or every network trouble would be a change.
+ * What read returns when the host could not be asked: what was seen last, and why it was not seen now. `undefined` for an
+ * error of a host that did answer, or of our own. A diff must not look at `unreachable`, or every network trouble would be a change.
  */
 export function lastSeen(outputs: Properties, error: unknown): Properties | undefined {
-  if (!(error instanceof RemoteError)) return undefined;
+  if (!(error instanceof RemoteError) || error instanceof CommandFailed) return undefined;
   return { ...outputs, unreachable: error.message.split("\n")[0] ?? "" };
 }
 

@@ -69,7 +69,10 @@ export function toInitFailed(failed: {
  * would show the value as {<nil>}, and of a secret the value itself; there the reason begins with the path, and names no property.
  */
 export function checkFailure(path: PropertyPath, fault: Fault, secretKeys: ReadonlySet<string>): CheckFailure {
-  const reason = cleanText(`found ${fault.found}, expected ${fault.expected}. ${fault.remedy}`);
+  const isSecret = secretKeys.has(String(path[0])) && fault.found !== "nothing";
+  const reason = cleanText(
+    `found ${isSecret ? "a secret value" : fault.found}, expected ${fault.expected}. ${fault.remedy}`,
+  );
   const property = formatPropertyPath(path);
   const failure = new providerMessages.CheckFailure();
   if (path.length === 1 && !secretKeys.has(property)) return failure.setProperty(property).setReason(reason);
