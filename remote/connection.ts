@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { Client } from "ssh2";
 import { faultText } from "../model/fault.ts";
-import { connectLimitSeconds, type SshTarget } from "../model/sshTarget.ts";
+import { type SshTarget, connectLimitSeconds as usualLimitSeconds } from "../model/sshTarget.ts";
 import { HostKeyRefused, type RemoteError, Unreachable } from "./errors.ts";
 import { hostKeyAlgorithms, hostKeyMismatch, parseHostKey } from "./hostKey.ts";
 import { findLogin, type Login, loginRefused } from "./login.ts";
@@ -35,8 +35,14 @@ export interface Connection {
   close(): void;
 }
 
-/** `jump`, when given, is the connection that leads to the target. */
-export function createConnection(target: OneHop, jump?: Connection): Connection {
+export interface ConnectionOptions {
+  /** The connection that leads to the target. Default: none, it is reached directly. */
+  readonly jump?: Connection | undefined;
+  /** For TCP, host key and login together. Default `connectLimitSeconds` of model/sshTarget.ts. */
+  readonly limitSeconds?: number | undefined;
+}
+
+export function createConnection(target: OneHop, options: ConnectionOptions = {}): Connection {
   let opening: Promise<Link> | undefined;
   let closed = false;
 
@@ -44,7 +50,7 @@ export function createConnection(target: OneHop, jump?: Connection): Connection 
     if (closed)
       return Promise.reject(unreachable(target, "a closed connection", "an open one", "This is a bug of ours."));
     if (opening === undefined) {
-      const attempt = openLink(target, jump);
+      const attempt = openLink(target, options);
       opening = attempt;
       const forget = () => {
         if (opening === attempt) opening = undefined;
@@ -68,29 +74,38 @@ function endClient(client: Client): void {
   setTimeout(() => client.destroy(), 500).unref();
 }
 
-async function openLink(target: OneHop, jump: Connection | undefined): Promise<Link> {
-  const deadline = Date.now() + connectLimitSeconds * 1000;
+async function openLink(target: OneHop, { jump, limitSeconds = usualLimitSeconds }: ConnectionOptions): Promise<Link> {
+  const limit: Limit = { seconds: limitSeconds, deadline: performance.now() + limitSeconds * 1000 };
   const login = await findLogin(target);
-  if (jump === undefined) return connect(target, login, undefined, deadline);
+  if (jump === undefined) return connect(target, login, undefined, limit);
   const link = await jump.open();
-  return connect(target, login, await forward(target, link, deadline), deadline);
+  return connect(target, login, await forward(target, link, limit), limit);
 }
 
-function forward(target: OneHop, jump: Link, deadline: number): Promise<Duplex> {
+/** For one attempt: how long it may take in all, and until when. */
+interface Limit {
+  readonly seconds: number;
+  readonly deadline: number;
+}
+
+function remainingMilliseconds(limit: Limit): number {
+  return Math.max(1, limit.deadline - performance.now());
+}
+
+function forward(target: OneHop, jump: Link, limit: Limit): Promise<Duplex> {
   return new Promise((resolve, reject) => {
-    const remaining = Math.max(1, deadline - Date.now());
-    const limit = setTimeout(() => refuse(`no answer within ${connectLimitSeconds} s`), remaining);
+    const timer = setTimeout(() => refuse(`no answer within ${limit.seconds} s`), remainingMilliseconds(limit));
     let late = false;
     function refuse(found: string): void {
       late = true;
-      clearTimeout(limit);
+      clearTimeout(timer);
       const through = "Check that the jump host reaches that address, and that its sshd has AllowTcpForwarding yes.";
       reject(unreachable(target, `${found} through the jump host`, "a TCP connection", through));
     }
     try {
       jump.client.forwardOut("127.0.0.1", 0, target.address, target.port, (error, stream) => {
         if (late) return stream?.destroy();
-        clearTimeout(limit);
+        clearTimeout(timer);
         if (error) refuse(error.message);
         else resolve(stream);
       });
@@ -103,7 +118,7 @@ function forward(target: OneHop, jump: Link, deadline: number): Promise<Duplex> 
 /** How far the attempt came: what an error can say about a host that stays silent. */
 type Stage = "tcp" | "handshake" | "login";
 
-function connect(target: OneHop, login: Login, through: Duplex | undefined, deadline: number): Promise<Link> {
+function connect(target: OneHop, login: Login, through: Duplex | undefined, limit: Limit): Promise<Link> {
   const declared = parseHostKey(target.hostKey);
   if ("problem" in declared) {
     const path = [target.name, "hostKey"];
@@ -116,10 +131,10 @@ function connect(target: OneHop, login: Login, through: Duplex | undefined, dead
     let stage: Stage = through === undefined ? "tcp" : "handshake";
     let offered: Buffer | undefined;
     let agentTrouble: string | undefined;
-    const limit = setTimeout(() => fail(silent(target, stage)), Math.max(1, deadline - Date.now()));
+    const timer = setTimeout(() => fail(silent(target, stage, limit.seconds)), remainingMilliseconds(limit));
 
     function fail(error: RemoteError): void {
-      clearTimeout(limit);
+      clearTimeout(timer);
       reject(error);
       client.destroy();
     }
@@ -143,7 +158,7 @@ function connect(target: OneHop, login: Login, through: Duplex | undefined, dead
     });
     client.on("close", () => fail(lost(target, new Error("connection closed"), stage)));
     client.on("ready", () => {
-      clearTimeout(limit);
+      clearTimeout(timer);
       resolve(watch(client, target));
     });
     client.connect({
@@ -198,8 +213,8 @@ function watch(client: Client, target: OneHop): Link {
   };
 }
 
-function silent(target: OneHop, stage: Stage): Unreachable {
-  const seconds = `within ${connectLimitSeconds} s`;
+function silent(target: OneHop, stage: Stage, limitSeconds: number): Unreachable {
+  const seconds = `within ${limitSeconds} s`;
   switch (stage) {
     case "tcp":
       return unreachable(

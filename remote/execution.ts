@@ -18,7 +18,7 @@ const graceSeconds = killDelaySeconds + 3;
 /** A command that runs on the host. */
 export interface Execution {
   readonly channel: ClientChannel;
-  /** Settles when its shell announced itself, so that it certainly runs; or when it ended. */
+  /** Settles when its shell announced itself, so that it certainly runs; rejects when it failed before that. */
   readonly started: Promise<void>;
   /** Settles when it ended; rejects when it cannot be known, was cancelled, or was killed at a limit. */
   readonly ended: Promise<{ readonly exitCode: number; readonly stderr: string }>;
@@ -113,7 +113,11 @@ function follow(
   const could = `${hostName}: could not ${command.purpose}:`;
   const started = deferred<void>();
   const ended = deferred<{ exitCode: number; stderr: string }>();
-  const stderr = collectStderr(command.onStderrLine, started.resolve);
+  const stderr = collectStderr(command.onStderrLine, () => {
+    started.resolve();
+    if (doomed) kill();
+  });
+  let doomed = false;
   let abandoned: RemoteError | undefined;
   let stdoutBytes = 0;
   let openStreams = 2;
@@ -128,10 +132,13 @@ function follow(
     const error = judge(outcome);
     if (error === undefined) ended.resolve({ exitCode: exit.code ?? -1, stderr: stderr.text() });
     else ended.reject(error);
-    started.resolve();
+    if (error === undefined) started.resolve();
+    else started.reject(error);
   }
 
+  /** Before its announcement came, there is no group to kill yet: then it is done when it comes. */
   function kill(): void {
+    doomed = true;
     const group = stderr.group();
     if (group !== undefined) void killGroup(link, group);
     else if (link.broken() === undefined) channel.signal("TERM");
@@ -182,6 +189,7 @@ function follow(
   command.signal?.addEventListener("abort", cancel, { once: true });
   if (command.signal?.aborted) cancel();
   ended.promise.catch(() => {});
+  started.promise.catch(() => {});
   return { channel, started: started.promise, ended: ended.promise, kill, abandon };
 }
 

@@ -5,8 +5,15 @@ import type { RemoteHost, RemoteHosts } from "./host.ts";
 import { createRunner } from "./run.ts";
 import { openSocket } from "./socket.ts";
 
-/** The hosts behind these targets. Nothing is connected yet: each host is at its first use. */
-export function openRemoteHosts(targets: readonly SshTarget[]): RemoteHosts {
+/**
+ * The hosts behind these targets. Nothing is connected yet: each host is at its first use.
+ * `connectLimitSeconds`: how long an attempt may take; default as in model/sshTarget.ts.
+ */
+export function openRemoteHosts(
+  targets: readonly SshTarget[],
+  options: { readonly connectLimitSeconds?: number } = {},
+): RemoteHosts {
+  const limitSeconds = options.connectLimitSeconds;
   const connections: Connection[] = [];
   const jumps = new Map<string, Connection>();
   const hosts = new Map<string, RemoteHost>();
@@ -23,13 +30,16 @@ export function openRemoteHosts(targets: readonly SshTarget[]): RemoteHosts {
     ]);
     const known = jumps.get(key);
     if (known !== undefined) return known;
-    const connection = createConnection(jump);
+    const connection = createConnection(jump, { limitSeconds });
     jumps.set(key, connection);
     return connection;
   }
 
   for (const target of targets) {
-    const connection = createConnection(target, target.jump && jumpConnection(target.jump));
+    const connection = createConnection(target, {
+      jump: target.jump && jumpConnection(target.jump),
+      limitSeconds,
+    });
     connections.push(connection);
     const runner = createRunner(target.name, connection);
     const socket = (path: string) => openSocket(target.name, connection, runner, path);
