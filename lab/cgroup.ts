@@ -24,6 +24,7 @@ function labFolder(slice: string): string {
 
 /** One boot of one host. A folder that was killed once kills new services at their start, so every boot has a new one. */
 export interface BootCgroup {
+  /** A host's name, or "board" for the management board. */
   readonly host: string;
   /** Path in the unified hierarchy. */
   readonly path: string;

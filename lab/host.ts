@@ -10,7 +10,7 @@ import { findMirrors, outsideAddressesInLabRanges } from "./machine.ts";
 import { type HostNames, hostNames, type LabNames } from "./names.ts";
 import { interfaceExists, plugIn, removePorts, unplug } from "./network.ts";
 import { must, type Report, waitFor } from "./shell.ts";
-import { type HostState, labFiles } from "./state.ts";
+import { type HostState, labFiles, readState, withLock, writeState } from "./state.ts";
 
 /** A host answers on SSH within this time or its start has failed. */
 const readyLimitSeconds = 60;
@@ -68,6 +68,16 @@ export function runningBoot(lab: LabNames, host: string): { path: string; initPi
   return undefined;
 }
 
+/** Writes down in lab.json which hosts run now. */
+export async function recordPids(names: LabNames): Promise<void> {
+  await withLock(`lab.json ${names.lab}`, async () => {
+    const state = readState(names.lab);
+    if (state === undefined) return;
+    for (const host of state.hosts) host.initPid = runningBoot(names, host.name)?.initPid ?? null;
+    writeState(state);
+  });
+}
+
 export type HostCondition = "running" | "frozen" | "down";
 
 export function hostCondition(lab: LabNames, host: string): HostCondition {
@@ -78,6 +88,15 @@ export function hostCondition(lab: LabNames, host: string): HostCondition {
 
 /** Dies as a machine whose power fails: cables first, then every process at once. Leaves nothing but its disk. */
 export async function killHost(lab: LabNames, host: HostNames): Promise<void> {
+  await withLock(hostLock(lab, host), () => endBoots(lab, host));
+}
+
+/** Held while a host is begun or ended, not while it boots: a booting host can be killed. */
+function hostLock(lab: LabNames, host: HostNames): string {
+  return `host ${host.name} of lab ${lab.lab}`;
+}
+
+async function endBoots(lab: LabNames, host: HostNames): Promise<void> {
   const boots = bootCgroups(lab.slice).filter((boot) => boot.host === host.name);
   await unplug(host);
   for (const boot of boots) killCgroup(boot.path);
@@ -94,20 +113,22 @@ export async function eraseHost(lab: string, host: string): Promise<void> {
 /** Boots a host (again, on what it had written) and waits until sshd answers. Returns its init's process id. */
 export async function startHost(lab: LabNames, host: HostState, report: Report): Promise<number> {
   const names = hostNames(lab.lab, host.number);
-  const running = runningBoot(lab, host.name);
-  if (running !== undefined) {
-    await plugIn(lab, names);
-    await waitForSshd(lab, names, running.initPid);
-    return running.initPid;
-  }
-  await killHost(lab, names);
   const start = Date.now();
-  await layFiles(lab, host, names, report);
-  report(`${host.name} boots …`);
-  const initPid = await boot(lab, host, names, report);
-  await waitForSshd(lab, names, initPid);
-  report(`${host.name} ready at ${host.addresses.service}: ${((Date.now() - start) / 1000).toFixed(1)} s`);
-  return initPid;
+  const begun = await withLock(hostLock(lab, names), async () => {
+    const running = runningBoot(lab, host.name);
+    if (running !== undefined) {
+      await plugIn(lab, names);
+      return { initPid: running.initPid, isNew: false };
+    }
+    await endBoots(lab, names);
+    await layFiles(lab, host, names, report);
+    report(`${host.name} boots …`);
+    return { initPid: await boot(lab, host, names, report), isNew: true };
+  });
+  await waitForSshd(lab, names, begun.initPid);
+  const took = ((Date.now() - start) / 1000).toFixed(1);
+  if (begun.isNew) report(`${host.name} ready at ${host.addresses.service}: ${took} s`);
+  return begun.initPid;
 }
 
 /** Identity is laid once, what downloads need before every boot: the machine's settings may have changed. */

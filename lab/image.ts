@@ -14,8 +14,19 @@ const postgresVersions: Readonly<Record<DebianVersion, number>> = { 12: 15, 13: 
 const basePackages =
   "systemd,systemd-sysv,dbus,openssh-server,iproute2,iputils-arping,iputils-ping,sudo,python3-minimal,procps,netbase,ca-certificates";
 
-/** Namespaces of their own, so that whatever an interrupted build had mounted or started is gone with it. */
-const ownNamespaces = ["unshare", "--mount", "--propagation", "slave", "--pid", "--fork", "--kill-child"];
+/** Dies with us, and has namespaces of its own: whatever an interrupted build had mounted or started is gone with it. */
+const ownNamespaces = [
+  "setpriv",
+  "--pdeathsig",
+  "KILL",
+  "unshare",
+  "--mount",
+  "--propagation",
+  "slave",
+  "--pid",
+  "--fork",
+  "--kill-child",
+];
 
 /**
  * The read-only layers of a host, lowest first, built on first use and cached in .lab/images: Debian alone, and with

@@ -1,8 +1,9 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { UserError } from "../model/fault.ts";
+import { boardFiles, boardPort, boardUser, startBoard, stopBoard } from "./board.ts";
 import { bootCgroups, freezeCgroup, removeLabCgroup } from "./cgroup.ts";
 import { healHosts, limitRate, loseFrames, type PartitionOptions, partitionHost } from "./faults.ts";
-import { eraseHost, killHost, makeHostKey, makeKey, runningBoot, startHost } from "./host.ts";
+import { eraseHost, killHost, makeHostKey, makeKey, recordPids, runningBoot, startHost } from "./host.ts";
 import { type DebianVersion, imageLayers, removeTree } from "./image.ts";
 import { requireLabMachine } from "./machine.ts";
 import { type HostNames, hostNames, type LabNames, labNames, type NetworkName } from "./names.ts";
@@ -48,6 +49,13 @@ export interface Lab {
   /** Private key of root on every host. */
   readonly keyFile: string;
   readonly knownHostsFile: string;
+  /** The management board that fences hosts (Redfish over HTTPS, certificate of its own). */
+  readonly board: {
+    readonly address: string;
+    readonly port: number;
+    readonly user: string;
+    readonly passwordFile: string;
+  };
   host(name: string): LabHost;
   /** The power fails: cables first, then every process. Returns when nothing of the host is left but its disk. */
   kill(host: string): Promise<void>;
@@ -103,6 +111,7 @@ export async function bringUp(wish: LabWish): Promise<void> {
     writeState(state);
     writeFileSync(files.knownHostsFile, knownHosts(state));
     await createNetworks(names, files.folder);
+    await startBoard(names);
     const wanted = state.hosts.filter((host) => host.number <= wish.hosts);
     await Promise.all(wanted.map((host) => thawIfRunning(names, host.name)));
     await startHosts(names, state, wanted, report);
@@ -193,14 +202,18 @@ export async function takeDown(lab: string, report: Report = silent): Promise<vo
   const names = labNames(lab);
   await withLock(`lab ${lab}`, async () => {
     const numbers = new Set((readStateIfReadable(lab)?.hosts ?? []).map((host) => host.number));
-    for (const boot of bootCgroups(names.slice)) numbers.add(Number(boot.host.replace(/^pg/, "")));
+    for (const boot of bootCgroups(names.slice)) {
+      if (boot.host.startsWith("pg")) numbers.add(Number(boot.host.slice(2)));
+    }
     for (const port of await leftPorts(names)) numbers.add(Number(/-pg(\d+)[scr]$/.exec(port)?.[1]));
+    await stopBoard(names);
     await Promise.all([...numbers].map((number) => killHost(names, hostNames(lab, number))));
     await removeLabCgroup(names.slice);
     await removeNetworks(names);
     // The state goes first: hosts without state are made anew, so an interrupted removal leaves nothing half valid.
     const files = labFiles(lab);
-    for (const file of [files.stateFile, files.knownHostsFile, files.keyFile, `${files.keyFile}.pub`]) {
+    const keys = [files.keyFile, `${files.keyFile}.pub`];
+    for (const file of [files.stateFile, files.knownHostsFile, ...keys, ...Object.values(boardFiles(lab))]) {
       rmSync(file, { force: true });
     }
     await removeTree(files.hostsFolder);
@@ -240,6 +253,7 @@ export function attachLab(lab: string, report: Report = silent): Lab {
     hosts,
     keyFile: state.keyFile,
     knownHostsFile: state.knownHostsFile,
+    board: { address: names.gateway, port: boardPort, user: boardUser, passwordFile: boardFiles(lab).password },
     host: (name) => publicHost(hostOf(name)),
     kill: async (host) => {
       await killHost(names, namesOf(host));
@@ -284,16 +298,6 @@ function existingState(lab: string): LabState {
 
 function publicHost(host: HostState): LabHost {
   return { name: host.name, address: host.addresses.service, addresses: host.addresses, hostKey: host.hostKey };
-}
-
-/** Writes down which hosts run now. */
-async function recordPids(names: LabNames): Promise<void> {
-  await withLock(`lab.json ${names.lab}`, async () => {
-    const state = readState(names.lab);
-    if (state === undefined) return;
-    for (const host of state.hosts) host.initPid = runningBoot(names, host.name)?.initPid ?? null;
-    writeState(state);
-  });
 }
 
 /** `timeout` is inside, so that the command ends too when the limit is reached. */

@@ -15,6 +15,7 @@ const tools: readonly (readonly [command: string, debianPackage: string])[] = [
   ["ip", "iproute2"],
   ["nsenter", "util-linux"],
   ["ssh-keygen", "openssh-client"],
+  ["openssl", "openssl"],
 ];
 
 /** The Debian packages that the lab still needs on this machine; empty when all are there. */

@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import pc from "picocolors";
 import { UserError } from "../model/fault.ts";
+import { serveBoard } from "./board.ts";
 import { describeFaults } from "./faults.ts";
 import { hostCondition } from "./host.ts";
 import { attachLab, bringUp, takeDown } from "./lab.ts";
@@ -89,6 +90,10 @@ function buildProgram(): Command {
       await attachLab(options.lab, print).reset(host);
     },
   );
+  program
+    .command("board", { hidden: true })
+    .requiredOption("--lab <name>")
+    .action(async (options: LabOption) => await serveBoard(labNames(options.lab)));
   return program;
 }
 
