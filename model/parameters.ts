@@ -13,8 +13,11 @@ export type ParameterContext =
 
 interface CatalogueEntry {
   readonly context: string;
+  /** First and last major version that has it; without them, all that we support (some came with a minor version). */
   readonly since?: number;
   readonly until?: number;
+  /** Another context from a later major version on. */
+  readonly changed?: { readonly since: number; readonly context: string };
 }
 
 const entries = catalogue as Readonly<Record<string, CatalogueEntry>>;
@@ -51,14 +54,20 @@ const fixed: Readonly<Record<string, string>> = {
   unix_socket_directories: "the cluster: the provider connects there",
 };
 
-/** When a changed value of this parameter takes effect; undefined for one of an extension ("a.b") that we cannot know. */
-export function parameterContext(name: string): ParameterContext | undefined {
-  return entries[name.toLowerCase()]?.context as ParameterContext | undefined;
+/**
+ * When a changed value of this parameter takes effect; undefined for one of an extension ("a.b") that we cannot know.
+ * Without a version the oldest one's answer, which is never the milder one.
+ */
+export function parameterContext(name: string, postgresVersion = 0): ParameterContext | undefined {
+  const entry = entries[name.toLowerCase()];
+  const changed = entry?.changed;
+  const context = changed !== undefined && postgresVersion >= changed.since ? changed.context : entry?.context;
+  return context as ParameterContext | undefined;
 }
 
 /** Does a change of this parameter need a restart of PostgreSQL? Unknown ones of extensions are reloaded, and read back. */
-export function needsRestart(name: string): boolean {
-  return parameterContext(name) === "postmaster";
+export function needsRestart(name: string, postgresVersion?: number): boolean {
+  return parameterContext(name, postgresVersion) === "postmaster";
 }
 
 export function parameterFaults(
