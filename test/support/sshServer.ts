@@ -29,6 +29,8 @@ export interface SshServerOptions {
   readonly otherHostKeys?: readonly string[];
   /** As sshd's MaxSessions. Default 10. */
   readonly maxSessions?: number;
+  /** The public key that may log in. Default: one made for this server, whose private half is in `target`. */
+  readonly userKey?: string;
   /** Whether the client's key is accepted. Default true. */
   readonly acceptsLogin?: boolean;
   /** Whether Unix sockets can be reached. Default true. */
@@ -72,11 +74,14 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
     connection.on("error", () => {});
     connection.on("close", () => connections.delete(connection));
     connection.on("authentication", (attempt) => {
-      const known = ssh2.utils.parseKey(userKey.publicKey) as ParsedKey;
-      const same = attempt.method === "publickey" && attempt.key.data.equals(known.getPublicSSH());
-      const signed = attempt.method === "publickey" && attempt.signature !== undefined;
-      if (!same || options.acceptsLogin === false) return attempt.reject(["publickey"]);
-      if (signed) count.logins += 1;
+      const known = ssh2.utils.parseKey(options.userKey ?? userKey.publicKey) as ParsedKey;
+      if (attempt.method !== "publickey" || options.acceptsLogin === false) return attempt.reject(["publickey"]);
+      if (!attempt.key.data.equals(known.getPublicSSH())) return attempt.reject(["publickey"]);
+      if (attempt.signature !== undefined) {
+        if (!known.verify(attempt.blob ?? "", attempt.signature, attempt.hashAlgo))
+          return attempt.reject(["publickey"]);
+        count.logins += 1;
+      }
       return attempt.accept();
     });
     connection.on("session", (accept, refuse) => {
