@@ -111,7 +111,6 @@ def directory_kind(path):
         return "missing"
     except NotADirectoryError:
         return "foreign"
-    names = [name for name in names if name != "lost+found"]
     if not names:
         return "empty"
     return "data" if "PG_VERSION" in names else "foreign"

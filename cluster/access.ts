@@ -1,6 +1,7 @@
 import type { MemberDeclaration } from "../model/declaration.ts";
 import { type Group, memberOf } from "../model/group.ts";
 import { type MemberPaths, memberPaths, postgresPrograms, socketDirectory } from "../model/names.ts";
+import { Unreachable } from "../remote/errors.ts";
 import type { RemoteHost, RemoteHosts } from "../remote/host.ts";
 import { connectPostgres, type SqlSession } from "../remote/postgres.ts";
 
@@ -35,7 +36,7 @@ export function accessCluster(group: Group, hosts: RemoteHosts): ClusterAccess {
 }
 
 function accessMember(group: Group, declaration: MemberDeclaration, hosts: RemoteHosts): MemberAccess {
-  const host = hosts.host(declaration.host);
+  const host = hostOrStub(hosts, declaration.host);
   return {
     declaration,
     name: declaration.name,
@@ -53,6 +54,16 @@ function accessMember(group: Group, declaration: MemberDeclaration, hosts: Remot
         statementLimitSeconds: options.statementLimitSeconds ?? 10,
       }),
   };
+}
+
+/** A member whose host is no longer declared is unreachable, which is data; it must not keep the rest from being read. */
+function hostOrStub(hosts: RemoteHosts, name: string): RemoteHost {
+  try {
+    return hosts.host(name);
+  } catch (error) {
+    const reject = () => Promise.reject(new Unreachable(name, error instanceof Error ? error.message : String(error)));
+    return { name, run: reject, must: reject, start: reject, socket: reject };
+  }
 }
 
 /** Opens a session, uses it, closes it whatever happens. */

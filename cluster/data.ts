@@ -9,13 +9,7 @@ export async function eraseData(member: MemberAccess): Promise<void> {
   for (const directory of [dataDirectory, walDirectory]) {
     if (directory === undefined) continue;
     await member.host.must({
-      argv: [
-        "sh",
-        "-c",
-        'if [ -d "$1" ]; then find "$1" -xdev -mindepth 1 -not -name lost+found -delete; fi',
-        "sh",
-        directory,
-      ],
+      argv: ["sh", "-c", 'if [ -d "$1" ]; then find "$1" -xdev -mindepth 1 -delete; fi', "sh", directory],
       limitSeconds: 600,
       purpose: `erase ${directory} of ${member.name}`,
     });

@@ -115,6 +115,14 @@ export function observeMembers(access: ClusterAccess): Promise<MemberObservation
   return Promise.all(access.members.map((member) => observeMember(access, member)));
 }
 
+/** The lock file of every member that answers. */
+export async function readLocks(access: ClusterAccess): Promise<Map<string, LockState>> {
+  const entries = await Promise.allSettled(
+    access.members.map(async (member) => [member.name, (await observeLocal(access, member)).lock] as const),
+  );
+  return new Map(entries.flatMap((entry) => (entry.status === "fulfilled" ? [entry.value] : [])));
+}
+
 function messageOf(error: unknown): string {
   return error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
 }

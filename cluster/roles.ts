@@ -6,7 +6,8 @@ import type { SqlSession } from "../remote/postgres.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 
 export interface Passwords {
-  readonly superuser: string;
+  /** Undefined: the superuser keeps the password it has. */
+  readonly superuser: string | undefined;
   readonly replication: string;
 }
 
@@ -20,7 +21,9 @@ export async function ensureRoles(primary: MemberAccess, passwords: Passwords): 
     // Standbys may not stream yet: nothing here may wait for them.
     await session.query("set synchronous_commit = local");
     await ensureRole(session, replicationRole, "login replication", passwords.replication);
-    await ensureRole(session, "postgres", "login superuser", passwords.superuser);
+    if (passwords.superuser !== undefined) {
+      await ensureRole(session, "postgres", "login superuser", passwords.superuser);
+    }
   });
 }
 

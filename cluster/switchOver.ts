@@ -13,7 +13,7 @@ import { waitUntilSettled } from "./converge.ts";
 import { recordEvidence } from "./evidence.ts";
 import { removeJournal, writeJournal } from "./journal.ts";
 import { acquireLock, type ClusterLock, heldByOther } from "./lock.ts";
-import { type LockState, observeLocal, observeMembers } from "./observe.ts";
+import { type LockState, observeMembers, readLocks } from "./observe.ts";
 import { armDemoter, OutageFailed, type OutageResult, runOutage } from "./outage.ts";
 import { applyRole, quietDown, undoQuiet } from "./quiet.ts";
 import { type Reporter, stopIfCancelled } from "./reporter.ts";
@@ -49,13 +49,6 @@ export async function preflight(access: ClusterAccess, from: string, to: string)
     observations,
     locks,
   };
-}
-
-async function readLocks(access: ClusterAccess): Promise<Map<string, LockState>> {
-  const entries = await Promise.allSettled(
-    access.members.map(async (member) => [member.name, (await observeLocal(access, member)).lock] as const),
-  );
-  return new Map(entries.flatMap((entry) => (entry.status === "fulfilled" ? [entry.value] : [])));
 }
 
 async function measureRoundTrip(target: MemberAccess): Promise<number> {

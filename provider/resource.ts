@@ -1,15 +1,11 @@
+import type { Plain, PropertyChange } from "../model/changes.ts";
 import type { Fault } from "../model/fault.ts";
 import type { RemoteHosts } from "../remote/host.ts";
 
-/** A property value as a handler sees it: plain data. Secrets are unwrapped, unknowns never reach a handler. */
-export type Plain = null | boolean | number | string | Plain[] | { [key: string]: Plain };
-export type Properties = { [key: string]: Plain };
+export type { Plain, PropertyChange } from "../model/changes.ts";
 
-/** How one property differs. `inputDiff`: show old input -> new input instead of old output -> new input. */
-export interface PropertyChange {
-  readonly kind: "add" | "update" | "delete" | "replace";
-  readonly inputDiff?: boolean;
-}
+/** The properties of one resource as a handler sees them: secrets are unwrapped, unknowns never reach a handler. */
+export type Properties = { [key: string]: Plain };
 
 /** What changed, by property path ("primary", "parameters.work_mem", 'parameters["pg_stat_statements.max"]'). Empty = nothing. */
 export type Changes = Readonly<Record<string, PropertyChange>>;

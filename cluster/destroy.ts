@@ -1,0 +1,63 @@
+import { UserError } from "../model/fault.ts";
+import { removeFile } from "../remote/files.ts";
+import type { ClusterAccess, MemberAccess } from "./access.ts";
+import { eraseData } from "./data.ts";
+import { removeMarker, writeMarker } from "./marker.ts";
+import { observeMembers } from "./observe.ts";
+import type { Reporter } from "./reporter.ts";
+
+/** Stops every instance, the primary first: with a synchronous rule it would otherwise wait for the standbys. */
+export async function stopCluster(access: ClusterAccess, reporter: Reporter): Promise<void> {
+  const observations = await observeMembers(access);
+  const unreachable = observations.filter((observation) => !observation.reached);
+  if (unreachable.length > 0) {
+    throw new UserError(
+      `${access.group.cluster}: ${unreachable.map((observation) => observation.member).join(", ")} cannot be reached, so that it cannot be stopped.\n  Nothing was touched. Bring it back, or write onDestroy: keep and run \`pulumi up\` first.`,
+    );
+  }
+  const writable = new Set(
+    observations.flatMap((seen) => (seen.reached && seen.postgres?.inRecovery === false ? [seen.member] : [])),
+  );
+  for (const group of [
+    access.members.filter((member) => writable.has(member.name)),
+    access.members.filter((member) => !writable.has(member.name)),
+  ]) {
+    reporter.progress(`stopping ${group.map((member) => member.name).join(", ")}`);
+    await Promise.all(group.map(stopForGood));
+  }
+}
+
+async function stopForGood(member: MemberAccess): Promise<void> {
+  await member.host.must({
+    argv: [
+      "sh",
+      "-c",
+      'systemctl cat "$1" >/dev/null 2>&1 || exit 0; systemctl disable --now "$1"',
+      "sh",
+      member.paths.unit,
+    ],
+    limitSeconds: 300,
+    purpose: `stop ${member.paths.unit}`,
+  });
+}
+
+/** Stops the cluster and removes its data: marked `erasing` first, so that an interrupted erasure is finished by the next. */
+export async function eraseCluster(access: ClusterAccess, reporter: Reporter): Promise<void> {
+  await stopCluster(access, reporter);
+  await Promise.all(
+    access.members.map(async (member) => {
+      reporter.progress(`erasing ${member.name}`);
+      await finishErasure(access, member);
+    }),
+  );
+}
+
+async function finishErasure(access: ClusterAccess, member: MemberAccess): Promise<void> {
+  await writeMarker(access.group.cluster, member, "erasing");
+  await eraseData(member);
+  const { paths } = member;
+  for (const file of [paths.postgresqlConf, paths.roleConf, paths.hba, paths.ident, paths.passfile, paths.journal]) {
+    await removeFile(member.host, file, 20);
+  }
+  await removeMarker(member);
+}

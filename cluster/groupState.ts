@@ -1,0 +1,61 @@
+import type { Group } from "../model/group.ts";
+import type { Configuration, GroupState } from "../model/groupDiff.ts";
+import { memberHealth } from "../model/health.ts";
+import { memberPaths } from "../model/names.ts";
+import type { MemberObservation } from "../model/observation.ts";
+import { observePrimary } from "../model/observedPrimary.ts";
+import { renderConfiguration, renderRole, steadyRole } from "../model/rendering.ts";
+import type { Applied } from "../model/situation.ts";
+import { unfinishedWork } from "../model/unfinished.ts";
+
+/** Short names of a member's files, as a diff shows them. */
+function shortName(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+/** Every file of every member as declared, in the steady state. */
+export function declaredConfiguration(group: Group): Configuration {
+  return Object.fromEntries(
+    group.members.map((member) => {
+      const files: Record<string, string> = {
+        ...renderConfiguration(group, member),
+        [memberPaths(group.cluster, member.name).roleConf]: renderRole(group, member, steadyRole),
+      };
+      return [member.name, Object.fromEntries(Object.entries(files).map(([path, text]) => [shortName(path), text]))];
+    }),
+  );
+}
+
+/** What the observations say about a cluster, without anything that changes from one look to the next. */
+export function stateOf(
+  group: Group,
+  observations: readonly MemberObservation[],
+  before: { readonly primary: string; readonly applied?: Applied | undefined },
+): GroupState {
+  const observed = observePrimary(
+    observations,
+    group.members.map((member) => ({ ...member, member: member.name })),
+  );
+  const named = observed.kind === "known" || observed.kind === "stopped" ? observed.member : undefined;
+  const unhealthy = named === undefined ? {} : memberHealth(group, named, observations);
+  const alterSystem: Record<string, Readonly<Record<string, string>>> = {};
+  const configuration: Record<string, Readonly<Record<string, string>>> = {};
+  for (const seen of observations) {
+    if (!seen.reached) continue;
+    configuration[seen.member] = Object.fromEntries(
+      Object.entries(seen.local.files).map(([path, text]) => [shortName(path), text]),
+    );
+    const settings = seen.postgres?.alterSystem ?? {};
+    if (Object.keys(settings).length > 0) alterSystem[seen.member] = settings;
+  }
+  const unfinished = unfinishedWork(observations);
+  return {
+    primary: named ?? before.primary,
+    ...(before.applied === undefined ? {} : { applied: before.applied }),
+    observed,
+    ...(unfinished === undefined ? {} : { unfinished }),
+    ...(Object.keys(unhealthy).length === 0 ? {} : { unhealthy }),
+    ...(Object.keys(alterSystem).length === 0 ? {} : { alterSystem }),
+    configuration,
+  };
+}

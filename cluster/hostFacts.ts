@@ -1,0 +1,60 @@
+import type { HostFacts } from "../model/hostFacts.ts";
+import type { RemoteHost } from "../remote/host.ts";
+
+/* POSIX shell and what Debian's base has: a bare host need not have Python. One "word value" a line. */
+const script = `
+. /etc/os-release
+echo "system $ID"; echo "systemVersion \${VERSION_ID:-}"
+[ -d /run/systemd/system ] && echo "hasSystemd yes"
+command -v apt-get >/dev/null && echo "hasApt yes"
+ip -o addr show 2>/dev/null | awk '{sub("/.*","",$4); print "address " $4}'
+ss -Hltnp 2>/dev/null | awk '{n=split($4,a,":"); p=""; if (match($0, /\\(\\("[^"]*"/)) p=substr($0,RSTART+3,RLENGTH-4); print "listening " a[n] " " p}'
+for marker in /var/lib/pgha/*/*/marker.json; do
+  [ -e "$marker" ] || continue
+  member=$(dirname "$marker"); echo "marker $(basename "$(dirname "$member")")/$(basename "$member")"
+done
+for directory in "$@"; do
+  if [ ! -e "$directory" ]; then kind=missing
+  elif [ ! -d "$directory" ]; then kind=foreign
+  elif [ -z "$(ls -A "$directory")" ]; then kind=empty
+  elif [ -e "$directory/PG_VERSION" ]; then kind=data
+  else kind=foreign; fi
+  parent=$directory; while [ ! -d "$parent" ]; do parent=$(dirname "$parent"); done
+  echo "directory $kind $(df -P -B1 "$parent" | awk 'NR==2 {print $4}') $directory"
+done`;
+
+/** What a host, bare or not, says of itself. Throws a RemoteError when it cannot be asked. */
+export async function readHostFacts(host: RemoteHost, directories: readonly string[]): Promise<HostFacts> {
+  const text = await host.must({
+    argv: ["sh", "-c", script, "sh", ...directories],
+    limitSeconds: 10,
+    purpose: `look at the host ${host.name}`,
+  });
+  return parseHostFacts(text);
+}
+
+export function parseHostFacts(text: string): HostFacts {
+  const lines = text.split("\n").map((line) => {
+    const space = line.indexOf(" ");
+    return { word: line.slice(0, space), value: line.slice(space + 1) };
+  });
+  const all = (word: string) => lines.filter((line) => line.word === word).map((line) => line.value);
+  return {
+    system: all("system")[0] ?? "",
+    systemVersion: all("systemVersion")[0] ?? "",
+    hasSystemd: all("hasSystemd").length > 0,
+    hasApt: all("hasApt").length > 0,
+    addresses: all("address"),
+    listening: all("listening").map((value) => {
+      const [port, ...process] = value.split(" ");
+      return { port: Number(port), process: process.join(" ") };
+    }),
+    directories: Object.fromEntries(
+      all("directory").map((value) => {
+        const [kind = "", freeBytes = "0", ...path] = value.split(" ");
+        return [path.join(" "), { kind, freeBytes: Number(freeBytes) }];
+      }),
+    ),
+    markers: all("marker"),
+  };
+}

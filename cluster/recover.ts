@@ -1,0 +1,93 @@
+import { UserError } from "../model/fault.ts";
+import type { MemberObservation } from "../model/observation.ts";
+import { steadyRole } from "../model/rendering.ts";
+import { openJournal, recoveryOf } from "../model/unfinished.ts";
+import type { ClusterAccess } from "./access.ts";
+import { layRole } from "./configuration.ts";
+import { markStandby } from "./data.ts";
+import { removeJournal } from "./journal.ts";
+import { acquireLock, heldByOther } from "./lock.ts";
+import { observeMembers, readLocks } from "./observe.ts";
+import { undoQuiet } from "./quiet.ts";
+import type { Reporter } from "./reporter.ts";
+import { restoreOldPrimary } from "./restore.ts";
+import { resetSlots } from "./roles.ts";
+import { startService, stopService } from "./service.ts";
+
+/**
+ * Finishes or undoes a handover that an orchestrator left behind. Does nothing without a journal.
+ * Errors: `UserError` when the orchestrator is still alive, or when it cannot be told what is right.
+ */
+export async function recoverHandover(access: ClusterAccess, holder: string, reporter: Reporter): Promise<void> {
+  const [seen, locks] = await Promise.all([observeMembers(access), readLocks(access)]);
+  const journal = openJournal(seen);
+  if (journal === undefined) return;
+  const other = heldByOther(locks);
+  if (other !== undefined) {
+    throw new UserError(
+      `${other.holder} holds the cluster since ${other.since} (seen on ${other.member}): the switchover ${journal.from} -> ${journal.to} may still run.\n  Nothing was touched. Wait for it to end; a dead one loses its hold after 30 s.`,
+    );
+  }
+  const reached = access.members.filter((member) => locks.has(member.name));
+  const lock = await acquireLock(access, reached, locks, holder);
+  try {
+    // Only what is seen under the lock is acted on.
+    const observations = await observeMembers(access);
+    await carryOut(access, observations, reporter);
+  } finally {
+    await lock.release();
+  }
+}
+
+async function carryOut(
+  access: ClusterAccess,
+  observations: readonly MemberObservation[],
+  reporter: Reporter,
+): Promise<void> {
+  const journal = openJournal(observations);
+  if (journal === undefined) return;
+  const recovery = recoveryOf(journal, observations);
+  const old = access.member(journal.from);
+  const reachedNames = observations
+    .filter((observation) => observation.reached)
+    .map((observation) => observation.member);
+  const reached = access.members.filter((member) => reachedNames.includes(member.name));
+  const standbys = reached.filter((member) => member !== old);
+  switch (recovery.kind) {
+    case "stop":
+      throw new UserError(
+        `the switchover ${journal.from} -> ${journal.to} was not finished, and ${recovery.reason}.\n  Nothing was touched. Bring every member back (or take a dead one out of members:), then run \`pulumi up\` again.`,
+      );
+    case "clear":
+      reporter.info(`the unfinished switchover ${journal.from} -> ${journal.to} had stopped nobody: undone`);
+      await undoQuiet(access, standbys);
+      break;
+    case "restore":
+      reporter.progress(`${old.name} comes back as primary`);
+      await restoreOldPrimary(old);
+      reporter.info(
+        `the unfinished switchover ${journal.from} -> ${journal.to} was undone: ${old.name} is primary again`,
+      );
+      await undoQuiet(access, standbys);
+      break;
+    case "forward": {
+      reporter.progress(`${old.name} follows ${journal.to}`);
+      if (reached.includes(old)) {
+        const running = observations.some(
+          (seen) => seen.member === old.name && seen.reached && seen.postgres !== undefined,
+        );
+        if (!running) {
+          await stopService(old, 120);
+          await markStandby(old);
+          await layRole(access, old, steadyRole);
+          await startService(old, 300);
+        }
+        await resetSlots(access, old);
+      }
+      await undoQuiet(access, standbys);
+      reporter.info(`the unfinished switchover ${journal.from} -> ${journal.to} was finished`);
+      break;
+    }
+  }
+  await removeJournal(reached);
+}

@@ -1,0 +1,85 @@
+import type * as pulumi from "@pulumi/pulumi";
+import type { Environment } from "../model/declaration.ts";
+import type { PlannedMember } from "../model/hostFacts.ts";
+import { Host } from "./host.ts";
+import { PostgresCluster } from "./postgresCluster.ts";
+import { Preflight } from "./resources.ts";
+
+export interface EnvironmentArgs {
+  readonly environment: Environment;
+  readonly agentSocketPath?: string;
+  readonly superuserPassword?: pulumi.Input<string>;
+  readonly replicationPassword?: pulumi.Input<string>;
+}
+
+/** Everything that a stack file declares, as components: hosts first, looked at before any is touched, then the clusters. */
+export function buildEnvironment(args: EnvironmentArgs): Readonly<Record<string, PostgresCluster>> {
+  const { environment } = args;
+  const { hosts, clusters } = environment;
+  const preflight = new Preflight("preflight", {
+    hosts: Object.fromEntries(
+      hosts.map((host) => [
+        host.name,
+        { address: host.addresses.service, members: plannedMembers(environment, host.name) },
+      ]),
+    ),
+  });
+  const components = new Map(
+    hosts.map((host) => [
+      host.name,
+      new Host(
+        host.name,
+        {
+          host,
+          packages: packagesOf(environment, host.name),
+          neighbours: hosts,
+          ...(args.agentSocketPath === undefined ? {} : { agentSocketPath: args.agentSocketPath }),
+        },
+        { dependsOn: [preflight] },
+      ),
+    ]),
+  );
+  const { superuserPassword, replicationPassword } = args;
+  return Object.fromEntries(
+    clusters.map((cluster) => {
+      const own = new Set(cluster.members.map((member) => member.host));
+      return [
+        cluster.name,
+        new PostgresCluster(
+          cluster.name,
+          {
+            cluster,
+            socketUsers: [...new Set(hosts.filter((host) => own.has(host.name)).map((host) => host.ssh.user))],
+            ...(superuserPassword === undefined ? {} : { superuserPassword }),
+            ...(replicationPassword === undefined ? {} : { replicationPassword }),
+          },
+          { dependsOn: [...own].flatMap((name) => components.get(name) ?? []) },
+        ),
+      ];
+    }),
+  );
+}
+
+function plannedMembers(environment: Environment, host: string): PlannedMember[] {
+  return environment.clusters.flatMap((cluster) =>
+    cluster.members
+      .filter((member) => member.host === host)
+      .map((member) => ({
+        cluster: cluster.name,
+        member: member.name,
+        postgresVersion: cluster.postgresVersion,
+        port: member.port,
+        dataDirectory: member.dataDirectory,
+        ...(member.walDirectory === undefined ? {} : { walDirectory: member.walDirectory }),
+        replicationAddress: member.replicationAddress,
+      })),
+  );
+}
+
+/** The server, and the small Python that the host helper needs. */
+function packagesOf(environment: Environment, host: string): string[] {
+  const versions = environment.clusters
+    .filter((cluster) => cluster.members.some((member) => member.host === host))
+    .map((cluster) => `postgresql-${cluster.postgresVersion}`);
+  return [...versions, "python3-minimal"];
+}

@@ -1,0 +1,67 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { ClusterDeclaration } from "../model/declaration.ts";
+import { groupOf, inputsOfCluster } from "../model/group.ts";
+import { renderUnit } from "../model/rendering.ts";
+import { Instance, ReplicationGroup } from "./resources.ts";
+
+export interface PostgresClusterArgs {
+  /** A declaration without faults: `parseEnvironment` makes one of a stack file. */
+  readonly cluster: ClusterDeclaration;
+  /** Users that SSH logs in as on the members' hosts: they may be postgres on the Unix socket. */
+  readonly socketUsers: readonly string[];
+  /** Default: generated at creation and kept as a secret in the state. */
+  readonly superuserPassword?: pulumi.Input<string>;
+  /** Default: generated at creation and kept as a secret in the state. */
+  readonly replicationPassword?: pulumi.Input<string>;
+}
+
+/** One replicated PostgreSQL cluster whose primary is desired state. */
+export class PostgresCluster extends pulumi.ComponentResource {
+  /** The observed primary. */
+  readonly primary: pulumi.Output<string>;
+  /** A connection string for libpq that finds the primary by itself, wherever it is. */
+  readonly connectionString: pulumi.Output<string>;
+  readonly superuserPassword: pulumi.Output<string | undefined>;
+
+  constructor(name: string, args: PostgresClusterArgs, options?: pulumi.ComponentResourceOptions) {
+    super("pgha:index:PostgresCluster", name, {}, options);
+    const { cluster } = args;
+    const inputs = inputsOfCluster(cluster, args.socketUsers);
+    const shape = groupOf(inputs);
+    const instances = cluster.members.map(
+      (member) =>
+        new Instance(
+          `${name}-${member.name}`,
+          {
+            cluster: cluster.name,
+            member: member.name,
+            host: member.host,
+            dataDirectory: member.dataDirectory,
+            ...(member.walDirectory === undefined ? {} : { walDirectory: member.walDirectory }),
+            unit: renderUnit(shape, member),
+          },
+          { parent: this },
+        ),
+    );
+    const group = new ReplicationGroup(
+      name,
+      {
+        ...inputs,
+        ...(args.superuserPassword === undefined ? {} : { superuserPassword: pulumi.secret(args.superuserPassword) }),
+        ...(args.replicationPassword === undefined
+          ? {}
+          : { replicationPassword: pulumi.secret(args.replicationPassword) }),
+      },
+      { parent: this, dependsOn: instances },
+    );
+    this.primary = group.primary;
+    this.superuserPassword = group.superuserPassword;
+    this.connectionString = pulumi.output(connectionString(cluster));
+    this.registerOutputs({ primary: this.primary, connectionString: this.connectionString });
+  }
+}
+
+function connectionString(cluster: ClusterDeclaration): string {
+  const hosts = cluster.members.map((member) => `${member.serviceAddress}:${member.port}`).join(",");
+  return `postgresql://${hosts}/postgres?target_session_attrs=read-write&connect_timeout=2`;
+}

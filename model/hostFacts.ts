@@ -1,0 +1,107 @@
+import { formatBytes } from "./checks.ts";
+import type { Fault } from "./fault.ts";
+
+/** What a member needs of its host. */
+export interface PlannedMember {
+  readonly cluster: string;
+  readonly member: string;
+  readonly postgresVersion: number;
+  readonly port: number;
+  readonly dataDirectory: string;
+  readonly walDirectory?: string | undefined;
+  readonly replicationAddress: string;
+}
+
+/** What a bare host says of itself, in words of a shell script: see cluster/hostFacts.ts. */
+export interface HostFacts {
+  /** ID of /etc/os-release. */
+  readonly system: string;
+  /** VERSION_ID of /etc/os-release. */
+  readonly systemVersion: string;
+  readonly hasSystemd: boolean;
+  readonly hasApt: boolean;
+  readonly addresses: readonly string[];
+  /** Listening TCP ports with the process that has them. */
+  readonly listening: readonly { readonly port: number; readonly process: string }[];
+  /** By path: missing, empty, data or foreign. */
+  readonly directories: Readonly<Record<string, { readonly kind: string; readonly freeBytes: number }>>;
+  /** "cluster/member" of every marker of ours on the host. */
+  readonly markers: readonly string[];
+}
+
+/** Major versions that the distribution itself offers; others come from the PGDG packages. */
+export const distributionVersions: Readonly<Record<string, number>> = { "debian 12": 15, "debian 13": 17 };
+
+const leastBytes = 300 * 1024 * 1024;
+
+/** Everything about a host that speaks against what is declared for it. Pure. */
+export function hostFaults(host: string, facts: HostFacts, members: readonly PlannedMember[]): Fault[] {
+  const faults: Fault[] = [];
+  const onHost = ["pgha:hosts", host];
+  if (!facts.hasSystemd || !facts.hasApt) {
+    const missing = [...(facts.hasSystemd ? [] : ["systemd"]), ...(facts.hasApt ? [] : ["apt"])].join(" and ");
+    faults.push({
+      path: onHost,
+      found: `${facts.system} ${facts.systemVersion} without ${missing}`,
+      expected: "Debian or a relative, with systemd and apt",
+      remedy: "Choose another host.",
+    });
+  }
+  return [...faults, ...members.flatMap((member) => memberFaults(host, facts, member))];
+}
+
+function memberFaults(host: string, facts: HostFacts, member: PlannedMember): Fault[] {
+  const faults: Fault[] = [];
+  const at = (key: string) => ["pgha:clusters", member.cluster, "members", member.member, key];
+  if (!facts.addresses.includes(member.replicationAddress)) {
+    faults.push({
+      path: ["pgha:hosts", host, "address"],
+      found: `${member.replicationAddress}, which the host does not have (it has ${facts.addresses.join(", ")})`,
+      expected: "an address of the host",
+      remedy: "Correct the address, or give it to the host.",
+    });
+  }
+  const offered = distributionVersions[`${facts.system} ${facts.systemVersion}`];
+  if (offered !== undefined && offered !== member.postgresVersion) {
+    faults.push({
+      path: ["pgha:clusters", member.cluster, "postgresVersion"],
+      found: `${member.postgresVersion} on ${host}, which runs ${facts.system} ${facts.systemVersion}`,
+      expected: `${offered}, the version of this distribution`,
+      remedy: "Write that version, or choose hosts of another release.",
+    });
+  }
+  // What bears our marker was made by an earlier `up` of this or a lost state: the cluster itself looks at it.
+  if (facts.markers.includes(`${member.cluster}/${member.member}`)) return faults;
+  const listener = facts.listening.find((one) => one.port === member.port);
+  if (listener !== undefined) {
+    faults.push({
+      path: at("port"),
+      found: `${member.port}, which ${listener.process || "another service"} on ${host} listens on`,
+      expected: "a free port",
+      remedy: "Choose another port, or stop that service.",
+    });
+  }
+  for (const key of ["dataDirectory", "walDirectory"] as const) {
+    const directory = member[key];
+    if (directory === undefined) continue;
+    const state = facts.directories[directory];
+    if (state === undefined) continue;
+    if (state.kind === "data" || state.kind === "foreign") {
+      faults.push({
+        path: at(key),
+        found: `${directory} on ${host} holds ${state.kind === "data" ? "a database" : "files"} that pgha did not make`,
+        expected: "a missing or empty directory; what is there is never overwritten",
+        remedy: "Choose another directory, or move away what is there.",
+      });
+    }
+    if (state.freeBytes < leastBytes) {
+      faults.push({
+        path: at(key),
+        found: `${formatBytes(state.freeBytes)} free on ${host}`,
+        expected: `at least ${formatBytes(leastBytes)}`,
+        remedy: "Make room there, or choose a directory on a larger volume.",
+      });
+    }
+  }
+  return faults;
+}

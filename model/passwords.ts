@@ -1,0 +1,35 @@
+import type { Config } from "./connections.ts";
+import type { Fault } from "./fault.ts";
+
+const keys = ["superuserPassword", "replicationPassword"] as const;
+
+/** The passwords that the stack file declares. A fault never shows what was found. */
+export function parsePasswords(config: Config): { faults: Fault[] } {
+  const faults = keys.flatMap((key): Fault[] => {
+    const value = config[key];
+    if (value === undefined) return [];
+    const path = [`pgha:${key}`];
+    if (value === "") {
+      return [
+        {
+          path,
+          found: "an empty password",
+          expected: "a password, or no such key",
+          remedy: `Set it: pulumi config set --secret pgha:${key}. Without the key one is generated.`,
+        },
+      ];
+    }
+    if (/[\r\n\0]/.test(value)) {
+      return [
+        {
+          path,
+          found: "a password of several lines",
+          expected: "one line",
+          remedy: `Set it again: pulumi config set --secret pgha:${key}.`,
+        },
+      ];
+    }
+    return [];
+  });
+  return { faults };
+}

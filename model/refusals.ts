@@ -1,0 +1,94 @@
+import { formatBytes } from "./checks.ts";
+import type { Fault } from "./fault.ts";
+import type { GroupInputs } from "./group.ts";
+import { type MemberObservation, type ReachedMember, reachedMembers } from "./observation.ts";
+import { needsRestart, sameSetting } from "./parameters.ts";
+
+/** Changes of the declaration that this version cannot carry out on a cluster that exists. Nothing is touched when there is one. */
+export function refusedChanges(
+  news: GroupInputs,
+  olds: GroupInputs | undefined,
+  observations: readonly MemberObservation[],
+): Fault[] {
+  const at = (...path: string[]) => ["pgha:clusters", news.cluster, ...path];
+  const faults: Fault[] = [];
+  if (olds !== undefined) {
+    for (const key of ["postgresVersion", "walSegmentSize"] as const) {
+      if (news[key] !== olds[key]) {
+        faults.push({
+          path: at(key),
+          found: `${news[key]} (it was ${olds[key]})`,
+          expected: "no change: it is decided at creation",
+          remedy: "Write the old value, or make a new cluster.",
+        });
+      }
+    }
+    for (const [name, member] of Object.entries(news.members)) {
+      const old = olds.members[name];
+      if (old === undefined) continue;
+      for (const key of ["host", "port", "dataDirectory", "walDirectory"] as const) {
+        if (member[key] === old[key]) continue;
+        faults.push({
+          path: at("members", name, key),
+          found: `${member[key] ?? "nothing"} (it was ${old[key] ?? "nothing"})`,
+          expected: "no change: where a member lies is decided when it is added",
+          remedy: "Write the old value, or add a member of another name.",
+        });
+      }
+    }
+  }
+  faults.push(...restartFaults(news, olds, observations));
+  return faults;
+}
+
+function restartFaults(
+  news: GroupInputs,
+  olds: GroupInputs | undefined,
+  observations: readonly MemberObservation[],
+): Fault[] {
+  const running = reachedMembers(observations).filter((seen) => seen.postgres !== undefined);
+  const changed = Object.entries(news.parameters).flatMap(([name, value]): Fault[] => {
+    if (!needsRestart(name)) return [];
+    const live = running
+      .map((seen) => liveSetting(seen, name))
+      .find((setting) => setting !== undefined && !sameSetting(value, setting));
+    return live === undefined
+      ? []
+      : [restartFault(news.cluster, name, `${value} (running with ${live.setting}${live.unit ?? ""})`)];
+  });
+  const removed = Object.keys(olds?.parameters ?? {}).filter(
+    (name) => needsRestart(name) && !(name in news.parameters),
+  );
+  return [...changed, ...removed.map((name) => restartFault(news.cluster, name, "nothing (its line was removed)"))];
+}
+
+function liveSetting(seen: ReachedMember, name: string) {
+  return seen.postgres?.settings[name.toLowerCase()];
+}
+
+function restartFault(cluster: string, name: string, found: string): Fault {
+  return {
+    path: ["pgha:clusters", cluster, "parameters", name],
+    found,
+    expected: "no change on a running cluster: it takes effect only after a restart, which this version does not do",
+    remedy: "Write the old value.",
+  };
+}
+
+/** Is there room on the hosts whose members are to be cloned? `databaseBytes`: what the primary holds. */
+export function roomFaults(
+  cluster: string,
+  targets: readonly ReachedMember[],
+  databaseBytes: number,
+  hostOf: (member: string) => string,
+): Fault[] {
+  const needed = Math.round(databaseBytes * 1.1);
+  return targets
+    .filter((target) => target.local.freeBytes < needed)
+    .map((target) => ({
+      path: ["pgha:clusters", cluster, "members", target.member, "dataDirectory"],
+      found: `${formatBytes(target.local.freeBytes)} free on ${hostOf(target.member)}`,
+      expected: `at least ${formatBytes(needed)} for a clone`,
+      remedy: "Make room there, or choose a directory on a larger volume.",
+    }));
+}

@@ -1,0 +1,102 @@
+import { z } from "zod";
+import { UserError } from "../model/fault.ts";
+import { memberPaths } from "../model/names.ts";
+import { readFiles, writeFile } from "../remote/files.ts";
+import { checkInputs, lastSeen } from "./inputs.ts";
+import type { Context, Properties, ResourceType } from "./resource.ts";
+
+const inputsSchema = z.strictObject({
+  cluster: z.string(),
+  member: z.string(),
+  host: z.string(),
+  dataDirectory: z.string(),
+  walDirectory: z.string().optional(),
+  /** The whole unit file. */
+  unit: z.string(),
+});
+
+type InstanceInputs = z.infer<typeof inputsSchema>;
+
+/** Everything of one member that stands before there is data: its directories and its systemd unit. It knows no role. */
+export const instance: ResourceType = {
+  token: "pgha:index:Instance",
+  secrets: [],
+  check: (news) => checkInputs(inputsSchema as z.ZodType<Properties>, news),
+  diff({ outputs, news }) {
+    if (outputs.host !== news.host) return { host: { kind: "replace" } };
+    return outputs.unit === news.unit ? {} : { unit: { kind: "update" } };
+  },
+  async create(context, { inputs, preview }) {
+    const declared = inputsSchema.parse(inputs);
+    if (!preview) await prepare(context, declared);
+    return { id: `${declared.cluster}:${declared.member}`, outputs: inputs };
+  },
+  async read(context, { id, inputs, outputs, imported }) {
+    if (imported) throw new UserError(`${id}: an instance is not imported; declare it, it takes over what is there.`);
+    const declared = inputsSchema.parse(inputs);
+    try {
+      const [unit] = await readFiles(context.hosts.host(declared.host), [unitPath(declared)]);
+      return { id, outputs: { ...inputs, unit: unit?.content ?? "" } };
+    } catch (error) {
+      const seen = lastSeen(outputs, error);
+      if (seen === undefined) throw error;
+      return { id, outputs: seen };
+    }
+  },
+  async update(context, { inputs, preview }) {
+    if (!preview) await prepare(context, inputsSchema.parse(inputs));
+    return { outputs: inputs };
+  },
+  // What stops or erases an instance is onDestroy of its cluster: the unit of one that runs on must stay.
+  async delete() {},
+};
+
+function unitPath(declared: InstanceInputs): string {
+  return `/etc/systemd/system/${memberPaths(declared.cluster, declared.member).unit}`;
+}
+
+/** A data directory is made only where no marker says that there was one: a missing one is then an unmounted volume. */
+const directoriesScript = `
+set -eu
+config=$1 state=$2 log=$3 marker=$4; shift 4
+install -d -o root -g root -m 0755 /etc/pgha "$(dirname "$config")"
+install -d -o root -g postgres -m 0750 "$config"
+install -d -o root -g root -m 0700 /var/lib/pgha "$(dirname "$state")" "$state"
+install -d -o postgres -g postgres -m 0750 "$log"
+[ ! -e "$marker" ] || exit 0
+for directory in "$@"; do
+  mkdir -p "$(dirname "$directory")"
+  [ -e "$directory" ] || mkdir "$directory"
+  [ -n "$(ls -A "$directory")" ] || { chown postgres:postgres "$directory"; chmod 0700 "$directory"; }
+done`;
+
+async function prepare(context: Context, declared: InstanceInputs): Promise<void> {
+  const host = context.hosts.host(declared.host);
+  const paths = memberPaths(declared.cluster, declared.member);
+  const data = [declared.dataDirectory, ...(declared.walDirectory === undefined ? [] : [declared.walDirectory])];
+  await host.must({
+    argv: [
+      "sh",
+      "-c",
+      directoriesScript,
+      "sh",
+      paths.configDirectory,
+      paths.stateDirectory,
+      paths.logDirectory,
+      paths.marker,
+      ...data,
+    ],
+    limitSeconds: 30,
+    purpose: `make the directories of ${declared.member}`,
+  });
+  const changed = await writeFile(host, {
+    path: unitPath(declared),
+    content: declared.unit,
+    owner: "root",
+    group: "root",
+    mode: "0644",
+    limitSeconds: 20,
+  });
+  if (!changed) return;
+  await host.must({ argv: ["systemctl", "daemon-reload"], limitSeconds: 30, purpose: `load ${paths.unit}` });
+}

@@ -1,0 +1,121 @@
+import { accessCluster } from "../cluster/access.ts";
+import { eraseCluster, stopCluster } from "../cluster/destroy.ts";
+import { declaredConfiguration, stateOf } from "../cluster/groupState.ts";
+import { observeMembers } from "../cluster/observe.ts";
+import { UserError } from "../model/fault.ts";
+import { groupInputs, groupOf } from "../model/group.ts";
+import { type DeclaredGroup, diffGroup, factsOf, type GroupState } from "../model/groupDiff.ts";
+import { faultsOf } from "../model/schema.ts";
+import { situationOf } from "../model/situation.ts";
+import { carryOut } from "./carryOut.ts";
+import type { Notice, Properties, ResourceType } from "./resource.ts";
+
+/** Outputs are the declared properties with what was observed written over them. */
+export type GroupOutputs = DeclaredGroup & GroupState;
+
+const secrets = ["superuserPassword", "replicationPassword"];
+
+/**
+ * One cluster's data and roles: initdb, clones, who is primary, parameters, pg_hba.conf, slots, synchronous mode.
+ * Never replaced. Whatever needs the live roles to be done in the right order is done in here.
+ */
+export const replicationGroup: ResourceType = {
+  token: "pgha:index:ReplicationGroup",
+  secrets,
+  check(news) {
+    const { configuration: _, ...declared } = news;
+    const parsed = groupInputs.safeParse(declared);
+    if (!parsed.success) return { inputs: news, faults: faultsOf(parsed.error, declared, []) };
+    const configuration = declaredConfiguration(groupOf(parsed.data));
+    return { inputs: asProperties({ ...parsed.data, configuration }), faults: [] };
+  },
+  diff({ outputs, oldInputs, news }) {
+    return diffGroup(declaredGroup(news), oldDeclaration(oldInputs), stateFrom(outputs));
+  },
+  notices: ({ outputs, oldInputs, news }) =>
+    noticesOf(declaredGroup(news), oldDeclaration(oldInputs), stateFrom(outputs)),
+  async create(context, { inputs, preview }) {
+    const declared = declaredGroup(inputs);
+    const saved = await carryOut(context, { declared, olds: undefined, outputs: undefined, preview });
+    return { id: declared.cluster, ...saved };
+  },
+  async read(context, { id, inputs, outputs, imported }) {
+    if (imported) throw new UserError(`${id}: importing a cluster is not available in this version.`);
+    const declared = declaredGroup(inputs);
+    const group = groupOf(declared);
+    const observations = await observeMembers(accessCluster(group, context.hosts));
+    const before = stateFrom(outputs);
+    const { primary, applied } = before;
+    const kept = Object.fromEntries(
+      secrets.flatMap((name) => (outputs[name] === undefined ? [] : [[name, outputs[name]]])),
+    );
+    const state = stateOf(group, observations, { primary, applied });
+    // A member that was not reached keeps the files that were seen last: unknown is no change.
+    const configuration = { ...before.configuration, ...state.configuration };
+    return { id, outputs: asProperties({ ...declared, ...kept, ...state, configuration }) };
+  },
+  async update(context, { outputs, oldInputs, inputs, preview }) {
+    return carryOut(context, {
+      declared: declaredGroup(inputs),
+      olds: oldDeclaration(oldInputs),
+      outputs: outputs as unknown as GroupOutputs,
+      preview,
+    });
+  },
+  async delete(context, { inputs }) {
+    const declared = declaredGroup(inputs);
+    const access = accessCluster(groupOf(declared), context.hosts);
+    switch (declared.onDestroy) {
+      case "keep":
+        context.info(`${declared.cluster} runs on: onDestroy is keep, Pulumi only forgets it`);
+        return;
+      case "stop":
+        return stopCluster(access, context);
+      case "erase":
+        if (declared.eraseConfirmation !== declared.cluster) {
+          throw new UserError(`${declared.cluster}: eraseConfirmation is not its name. Nothing was erased.`);
+        }
+        return eraseCluster(access, context);
+    }
+  },
+};
+
+function declaredGroup(inputs: Properties): DeclaredGroup {
+  return inputs as unknown as DeclaredGroup;
+}
+
+/** After an import the old inputs are empty. */
+function oldDeclaration(oldInputs: Properties): DeclaredGroup | undefined {
+  return oldInputs.cluster === undefined ? undefined : declaredGroup(oldInputs);
+}
+
+function stateFrom(outputs: Properties): GroupState {
+  return outputs as unknown as GroupState;
+}
+
+/** Through JSON: what is undefined is absent, as on the wire. */
+export function asProperties(value: object): Properties {
+  return JSON.parse(JSON.stringify(value));
+}
+
+/** What an operator must read beside the diff. */
+function noticesOf(news: DeclaredGroup, olds: DeclaredGroup | undefined, state: GroupState): Notice[] {
+  const notices: Notice[] = [];
+  const situation = situationOf(factsOf(news, state));
+  if (situation.kind === "drift" || situation.kind === "unknown") notices.push({ level: "warn", text: situation.text });
+  const unhealthy = Object.entries(state.unhealthy ?? {});
+  if (unhealthy.length > 0) {
+    const lines = unhealthy.map(([member, text]) => `  ${member}: ${text}`);
+    notices.push({
+      level: "warn",
+      text: [`${unhealthy.length} of ${Object.keys(news.members).length} members unhealthy`, ...lines].join("\n"),
+    });
+  }
+  if (olds !== undefined && olds.onDestroy !== news.onDestroy) {
+    notices.push({
+      level: "info",
+      text: `onDestroy counts from the last \`up\`\n  Until this one ran, \`pulumi destroy\` does "${olds.onDestroy}"; afterwards "${news.onDestroy}".`,
+    });
+  }
+  return notices;
+}

@@ -1,0 +1,57 @@
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import { buildEnvironment } from "../components/environment.ts";
+import { parseEnvironment } from "../model/declaration.ts";
+import { FaultsFound } from "../model/fault.ts";
+import { parsePasswords } from "../model/passwords.ts";
+import { serveAgent } from "../remote/localAgent.ts";
+
+/** The program that turns one stack file into components: validate, build, nothing else. */
+export default async function main() {
+  const config = new pulumi.Config("pgha");
+  const keys = ["ssh", "hosts", "networks", "clusters"] as const;
+  const { environment, faults } = parseEnvironment(Object.fromEntries(keys.map((key) => [key, config.get(key)])));
+  const passwords = parsePasswords({
+    superuserPassword: config.get("superuserPassword"),
+    replicationPassword: config.get("replicationPassword"),
+  });
+  const all = [...faults, ...passwords.faults];
+  if (environment === undefined || all.length > 0) {
+    const file = `stacks/Pulumi.${pulumi.getStack()}.yaml`;
+    throw new pulumi.RunError(new FaultsFound(all, `${file}: ${all.length} to correct; no host was touched.`).message);
+  }
+  const agentSocketPath = await agentFor(environment.hosts[0]?.ssh.privateKeyFile);
+  const clusters = buildEnvironment({
+    environment,
+    ...(agentSocketPath === undefined ? {} : { agentSocketPath }),
+    ...secretOf("superuserPassword", config),
+    ...secretOf("replicationPassword", config),
+  });
+  return Object.fromEntries(
+    Object.entries(clusters).map(([name, cluster]) => [
+      name,
+      {
+        primary: cluster.primary,
+        connectionString: cluster.connectionString,
+        superuserPassword: cluster.superuserPassword,
+      },
+    ]),
+  );
+}
+
+function secretOf(key: "superuserPassword" | "replicationPassword", config: pulumi.Config) {
+  const value = config.getSecret(key);
+  return value === undefined ? {} : { [key]: value };
+}
+
+/**
+ * `remote.Command` takes an agent or the key itself, and the key would stand in the state: while this program runs, it is
+ * the agent. The path is the same on every machine, so that it never makes a difference.
+ */
+async function agentFor(privateKeyFile: string | undefined): Promise<string | undefined> {
+  if (privateKeyFile === undefined) return undefined;
+  const socketPath = join(tmpdir(), `pgha-${pulumi.getProject()}-${pulumi.getStack()}`, "agent.sock");
+  const agent = await serveAgent({ privateKeyFile, socketPath });
+  return agent.socketPath;
+}
