@@ -101,7 +101,7 @@ function describeLine(line: string): string | undefined {
   if (unpacking?.[1] !== undefined) return `unpacking ${unpacking[1]}`;
   const settingUp = /^Setting up (\S+)/.exec(line);
   if (settingUp?.[1] !== undefined) return `setting up ${settingUp[1]}`;
-  const fetching = /^Get:\d+ .*? (\S+) \S+ \S+ \[[^\]]+\]$/.exec(line);
+  const fetching = /^Get:\d+ \S+ \S+ \S+ (\S+) \S+ \S+ \[/.exec(line);
   if (fetching?.[1] !== undefined) return `downloading ${fetching[1]}`;
   if (line.startsWith("Updating package lists")) return "updating the package lists";
   if (line.startsWith("Waiting for cache lock")) return "waiting for another apt to end";

@@ -9,7 +9,7 @@ export function placeholderOf(name: string): string {
 
 /** The content as it lies on the host. */
 export function revealSecrets(content: string, secrets: SecretValues): string {
-  return Object.entries(secrets).reduce((text, [name, value]) => text.replaceAll(placeholderOf(name), value), content);
+  return content.replace(/@@([A-Z][A-Z0-9_]*)@@/g, (placeholder, name: string) => secrets[name] ?? placeholder);
 }
 
 /**
@@ -19,7 +19,7 @@ export function revealSecrets(content: string, secrets: SecretValues): string {
 export function concealSecrets(live: string, content: string, secrets: SecretValues): string {
   if (live === revealSecrets(content, secrets)) return content;
   const longestFirst = Object.entries(secrets).sort(([, a], [, b]) => b.length - a.length);
-  const shown = longestFirst.reduce((text, [name, value]) => text.replaceAll(value, placeholderOf(name)), live);
+  const shown = longestFirst.reduce((text, [name, value]) => text.split(value).join(placeholderOf(name)), live);
   const lost = Object.keys(secrets).filter((name) => !shown.includes(placeholderOf(name)));
   if (lost.length === 0) return shown;
   return `(not shown: it differs, and the secret ${lost.join(", ")} in it is another one)\n`;

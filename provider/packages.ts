@@ -34,6 +34,11 @@ export const packages: ResourceType = {
     if (outputs.host !== news.host) return { host: { kind: "replace" } };
     return compareNames(textsOf(outputs.names), textsOf(news.names), outputs.installed);
   },
+  // Said here and not by every file: once per host is enough.
+  notices: ({ outputs, news }) =>
+    typeof outputs.unreachable === "string"
+      ? [{ level: "warn", text: `${news.host} could not be looked at, taken as last seen\n${outputs.unreachable}` }]
+      : [],
   async create(context, { inputs, preview }) {
     const declared = inputsSchema.parse(inputs);
     return { id: `${declared.host}:packages`, outputs: await holdPackages(context, declared, preview) };

@@ -17,6 +17,8 @@ export function createResourceCalls(state: ProviderState) {
   const types = new Map(state.definition.types.map((type) => [type.token, type]));
   /** The resources that were checked and not yet compared: only their next diff belongs to what is declared now. */
   const checkedUrns = new Set<string>();
+  /** Why something could not be read: wrong settings are the same trouble for every resource, and are told once. */
+  const toldTroubles = new Set<string>();
 
   function typeOf(urn: string): ResourceType {
     const token = tokenOf(urn);
@@ -56,7 +58,7 @@ export function createResourceCalls(state: ProviderState) {
       perform(request.getUrn(), (context) => createResource(typeOf(request.getUrn()), request, context)),
     ),
     read: unary((request: messages.ReadRequest) =>
-      perform(request.getUrn(), (context) => readResource(typeOf(request.getUrn()), request, context)),
+      perform(request.getUrn(), (context) => readResource(typeOf(request.getUrn()), request, context, toldTroubles)),
     ),
     update: unary((request: messages.UpdateRequest) =>
       perform(request.getUrn(), (context) => updateResource(typeOf(request.getUrn()), request, context)),
@@ -158,6 +160,7 @@ async function readResource(
   type: ResourceType,
   request: messages.ReadRequest,
   context: Context,
+  toldTroubles: Set<string>,
 ): Promise<messages.ReadResponse> {
   const inputs = decodeProperties(request.getInputs());
   const outputs = decodeProperties(request.getProperties());
@@ -170,7 +173,9 @@ async function readResource(
   } catch (error) {
     // An error here would stop preview, refresh and destroy of the whole stack; what is in the state is the best that is known.
     if (imported) throw error;
-    context.warn(`could not be read, taken as last seen\n${errorText(error)}`);
+    const trouble = errorText(error);
+    if (!toldTroubles.has(trouble)) context.warn(`could not be read, taken as last seen\n${trouble}`);
+    toldTroubles.add(trouble);
     return response.setId(resource.id).setProperties(request.getProperties()).setInputs(request.getInputs());
   }
   if (seen === "gone") return response;

@@ -145,7 +145,13 @@ test("an unreachable host is no change, and is told until it answers again", asy
     ...created.properties,
     unreachable: "pg1: found no answer, expected sshd. Start the host.",
   });
+  await engine.check("base", inputs);
   expect((await engine.diff("base", { olds: seen.properties, oldInputs: inputs, news: inputs })).changes).toBe("none");
+  expect(engine.lines.at(-1)).toEqual({
+    severity: "warn",
+    text: "pg1 could not be looked at, taken as last seen\npg1: found no answer, expected sshd. Start the host.",
+    ephemeral: false,
+  });
   hosts.restore("pg1");
   expect((await engine.read("base", created.id, inputs, seen.properties)).properties).toEqual(created.properties);
 });
