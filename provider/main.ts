@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import { FaultsFound } from "../model/fault.ts";
-import { resourceTypes } from "./registry.ts";
 import { serveProvider } from "./serve.ts";
 
 interface Manifest {
@@ -15,11 +14,7 @@ function readVersion(): string {
 await serveProvider({
   name: "pgha",
   version: readVersion(),
-  types: resourceTypes,
-  async checkSettings(settings) {
-    const { parseConnections } = await import("../model/connections.ts");
-    return parseConnections(settings).faults;
-  },
+  loadTypes: async () => (await import("./registry.ts")).resourceTypes,
   async openHosts(settings) {
     const [{ parseConnections }, { openRemoteHosts }] = await Promise.all([
       import("../model/connections.ts"),

@@ -14,14 +14,16 @@ import { decodeProperties, encodeProperties, type Received } from "./wire.ts";
 
 /** The RPCs about one resource each. They only translate: what happens is in the resource's type. */
 export function createResourceCalls(state: ProviderState) {
-  const types = new Map(state.definition.types.map((type) => [type.token, type]));
+  let loading: Promise<ReadonlyMap<string, ResourceType>> | undefined;
   /** The resources that were checked and not yet compared: only their next diff belongs to what is declared now. */
   const checkedUrns = new Set<string>();
   /** Why something could not be read: wrong settings are the same trouble for every resource, and are told once. */
   const toldTroubles = new Set<string>();
 
-  function typeOf(urn: string): ResourceType {
+  async function typeOf(urn: string): Promise<ResourceType> {
     const token = tokenOf(urn);
+    loading ??= state.definition.loadTypes().then((loaded) => new Map(loaded.map((type) => [type.token, type])));
+    const types = await loading;
     const type = types.get(token);
     if (type === undefined) {
       const known = [...types.keys()].join(", ");
@@ -42,30 +44,33 @@ export function createResourceCalls(state: ProviderState) {
   }
 
   return {
-    check: unary((request: messages.CheckRequest) => {
+    check: unary(async (request: messages.CheckRequest) => {
       checkedUrns.add(request.getUrn());
-      return checkResource(typeOf(request.getUrn()), request);
+      return checkResource(await typeOf(request.getUrn()), request);
     }),
-    diff: unary((request: messages.DiffRequest) => {
+    diff: unary(async (request: messages.DiffRequest) => {
       const urn = request.getUrn();
-      const { response, notices } = diffResource(typeOf(urn), request, checkedUrns.delete(urn));
+      const { response, notices } = diffResource(await typeOf(urn), request, checkedUrns.delete(urn));
       return perform(urn, async (context) => {
         for (const notice of notices) context[notice.level](notice.text);
         return response;
       });
     }),
     create: unary((request: messages.CreateRequest) =>
-      perform(request.getUrn(), (context) => createResource(typeOf(request.getUrn()), request, context)),
+      perform(request.getUrn(), async (context) => createResource(await typeOf(request.getUrn()), request, context)),
     ),
     read: unary((request: messages.ReadRequest) =>
-      perform(request.getUrn(), (context) => readResource(typeOf(request.getUrn()), request, context, toldTroubles)),
+      perform(request.getUrn(), async (context) =>
+        readResource(await typeOf(request.getUrn()), request, context, toldTroubles),
+      ),
     ),
     update: unary((request: messages.UpdateRequest) =>
-      perform(request.getUrn(), (context) => updateResource(typeOf(request.getUrn()), request, context)),
+      perform(request.getUrn(), async (context) => updateResource(await typeOf(request.getUrn()), request, context)),
     ),
     delete: unary((request: messages.DeleteRequest) =>
       perform(request.getUrn(), async (context) => {
-        await typeOf(request.getUrn()).delete(context, {
+        const type = await typeOf(request.getUrn());
+        await type.delete(context, {
           id: request.getId(),
           inputs: decodeProperties(request.getOldInputs()).values,
           outputs: decodeProperties(request.getProperties()).values,

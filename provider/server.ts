@@ -1,6 +1,5 @@
 import { Server, ServerCredentials, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import providerGrpc from "@pulumi/pulumi/proto/provider_grpc_pb.js";
-import type { Fault } from "../model/fault.ts";
 import type { RemoteHosts } from "../remote/host.ts";
 import { deferHosts, type Operations, trackOperations } from "./context.ts";
 import { connectEngineLog, type EngineLog } from "./engineLog.ts";
@@ -14,9 +13,11 @@ export interface ProviderDefinition {
   /** "pgha": the first part of its type tokens and the namespace of its configuration. */
   readonly name: string;
   readonly version: string;
-  readonly types: readonly ResourceType[];
-  /** Validates the settings; no input or output. */
-  checkSettings(settings: Settings): Promise<readonly Fault[]>;
+  /**
+   * Called at the first resource. Of the two processes that the engine starts for a run, one is asked about the settings only,
+   * and the program waits for its answer: it never loads them.
+   */
+  loadTypes(): Promise<readonly ResourceType[]>;
   /** Called at the first command to a host. */
   openHosts(settings: Settings): Promise<RemoteHosts>;
 }

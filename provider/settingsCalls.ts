@@ -5,12 +5,10 @@ import type * as messages from "@pulumi/pulumi/proto/provider_pb.js";
 import providerMessages from "@pulumi/pulumi/proto/provider_pb.js";
 import emptyMessages from "google-protobuf/google/protobuf/empty_pb.js";
 import { connectEngineLog } from "./engineLog.ts";
-import { isAtOrUnder, locatePath } from "./propertyPath.ts";
 import type { Properties } from "./resource.ts";
 import { unary } from "./rpc.ts";
 import type { ProviderState } from "./server.ts";
 import { pickSettings, settingKeys } from "./settings.ts";
-import { checkFailure } from "./status.ts";
 import { decodeProperties, encodeProperties } from "./wire.ts";
 
 /** The RPCs that are about the provider itself, not about one resource. */
@@ -32,7 +30,7 @@ export function createSettingsCalls(state: ProviderState) {
       const schema = { name: state.definition.name, version: state.definition.version };
       return new providerMessages.GetSchemaResponse().setSchema(JSON.stringify(schema));
     }),
-    checkConfig: unary((request: messages.CheckRequest) => checkConfig(state, request)),
+    checkConfig: unary(checkConfig),
     diffConfig: unary(() =>
       // Another address of a host changes how we get there, not what is there.
       new providerMessages.DiffResponse().setChanges(providerMessages.DiffResponse.DiffChanges.DIFF_NONE),
@@ -55,26 +53,17 @@ export function createSettingsCalls(state: ProviderState) {
   };
 }
 
-async function checkConfig(state: ProviderState, request: messages.CheckRequest): Promise<messages.CheckResponse> {
-  const { values, unknownPaths, secretKeys } = decodeProperties(request.getNews());
-  const response = new providerMessages.CheckResponse();
-  const settings = pickSettings(values);
-  for (const fault of await state.definition.checkSettings(settings)) {
-    const path = locatePath(fault.path.map(withoutNamespace), values);
-    if (unknownPaths.some((unknown) => isAtOrUnder(path, unknown))) continue;
-    response.addFailures(checkFailure(path, fault, secretKeys));
-  }
+/**
+ * Validates nothing: that would keep the program waiting for the schemas to load, and whoever opens the hosts does it, with every
+ * fault at once.
+ */
+function checkConfig(request: messages.CheckRequest): messages.CheckResponse {
+  const { values, unknownPaths } = decodeProperties(request.getNews());
   // What is returned goes into the state: neither secrets, nor clusters whose change would then be a change of the provider.
-  const kept: Properties = { ...settings };
+  const kept: Properties = { ...pickSettings(values) };
   if (values.version !== undefined) kept.version = values.version;
   const keptUnknown = unknownPaths.filter((path) => settingKeys.some((key) => key === path[0]));
-  response.setInputs(encodeProperties(kept, new Set(), keptUnknown));
-  return response;
-}
-
-/** Faults of the stack file name the whole key ("pgha:hosts"); a property of the provider has no namespace. */
-function withoutNamespace(part: string, index: number): string {
-  return index === 0 ? part.replace(/^[^:]*:/, "") : part;
+  return new providerMessages.CheckResponse().setInputs(encodeProperties(kept, new Set(), keptUnknown));
 }
 
 function unimplemented(details: string): never {

@@ -95,8 +95,7 @@ export async function startHarness(
     {
       name: "pgha",
       version: "0.1.0",
-      types,
-      checkSettings: async () => [],
+      loadTypes: async () => types,
       openHosts: () => Promise.reject(new Error("no hosts in this test")),
       ...definition,
     },

@@ -296,10 +296,17 @@ test("only hosts and SSH are kept as the provider's inputs: no secret, and no cl
   expect(await engine.checkConfig(news)).toEqual({ inputs: { version: "0.1.0", ...newHosts }, failures: [] });
 });
 
-test("a fault in the settings is told by the provider's check", async () => {
-  const fault = { path: ["pgha:hosts", "pg1", "hostKey"], found: "nothing", expected: "a key", remedy: "Add it." };
-  const engine = await startHarness([fakeType()], { checkSettings: async () => [fault] });
-  expect((await engine.checkConfig(newHosts)).failures).toEqual([
-    "hosts.pg1.hostKey: found nothing, expected a key. Add it.",
-  ]);
+test("the resource types are loaded at the first resource, once, and not for a question about the settings", async () => {
+  let loads = 0;
+  const engine = await startHarness([], {
+    loadTypes: async () => {
+      loads += 1;
+      return [fakeType()];
+    },
+  });
+  await engine.checkConfig(newHosts);
+  await engine.configure(newHosts);
+  expect(loads).toBe(0);
+  await Promise.all([engine.check("pgha:index:Toy::a", {}), engine.check("pgha:index:Toy::b", {})]);
+  expect(loads).toBe(1);
 });

@@ -1,6 +1,5 @@
 import { UserError } from "../../model/fault.ts";
 import { serveProvider } from "../../provider/serve.ts";
-import { createCommandType } from "./remoteCommand.ts";
 
 /*
  * Stands in for the plugin of @pulumi/command where the official one cannot be downloaded: the same token and version, the properties
@@ -9,8 +8,7 @@ import { createCommandType } from "./remoteCommand.ts";
 await serveProvider({
   name: "command",
   version: "1.2.1",
-  types: [createCommandType()],
-  checkSettings: async () => [],
+  loadTypes: async () => [(await import("./remoteCommand.ts")).createCommandType()],
   openHosts: () =>
     Promise.reject(new UserError("command: found no hosts, expected each command to bring its connection.")),
 });
