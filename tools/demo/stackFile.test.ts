@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { parse } from "yaml";
 import { parseEnvironment } from "../../model/declaration.ts";
-import { type DemoHost, demoStackFile } from "./stackFile.ts";
+import { type DemoHost, declaredPrimary, demoStackFile, withPrimary } from "./stackFile.ts";
 
 const hosts: DemoHost[] = [1, 2, 3].map((number) => ({
   name: `pg${number}`,
@@ -34,10 +34,19 @@ it("the demo's stack file declares a cluster that has no faults", () => {
 });
 
 it("a lab made anew changes addresses and keys, and keeps what the reader changed", () => {
-  const edited = demoStackFile(hosts, "/keys/id_ed25519", undefined).replace("primary: pg1", "primary: pg2 # mine");
+  const edited = demoStackFile(hosts, "/keys/id_ed25519", undefined).replace("primary: pg1 #", "primary: pg2 # mine,");
   const again = demoStackFile(hosts.slice(0, 2), "/keys/new", edited);
-  expect(again).toContain("primary: pg2 # mine");
+  expect(again).toContain("primary: pg2 # mine,");
   const { config } = parse(again) as { config: Record<string, Record<string, unknown>> };
   expect(Object.keys(config["pgha:hosts"] ?? {})).toEqual(["pg1", "pg2"]);
   expect(config["pgha:ssh"]).toEqual({ user: "root", privateKeyFile: "/keys/new" });
+});
+
+it("another primary is one changed line, and the comments stay", () => {
+  const before = demoStackFile(hosts, "/keys/id_ed25519", undefined);
+  const after = withPrimary(before, "pg2");
+  expect(declaredPrimary(before)).toBe("pg1");
+  expect(declaredPrimary(after)).toBe("pg2");
+  expect(after).toBe(before.replace("primary: pg1 #", "primary: pg2 #"));
+  expect(after).toContain("# change this line = planned switchover");
 });

@@ -8,6 +8,9 @@ export interface DemoHost {
   readonly hostKey: string;
 }
 
+/** The demo's cluster. */
+export const demoCluster = "orders";
+
 const firstText = `# The demo: three hosts of the lab and one cluster on them. Try: change \`primary:\`, then pulumi preview, pulumi up.
 config:
   pgha:ssh: {}
@@ -15,10 +18,10 @@ config:
   pgha:networks:
     lab: 198.51.100.0/26
   pgha:clusters:
-    orders:
+    ${demoCluster}:
       postgresVersion: 17
       members: { pg1: {}, pg2: {}, pg3: {} }
-      primary: pg1
+      primary: pg1 # change this line = planned switchover
       synchronous: { quorum: 1 }
       walSegmentSize: 1MB
       clientNetworks: [lab]
@@ -37,5 +40,19 @@ export function demoStackFile(
   document.setIn(["config", "pgha:ssh"], document.createNode({ user: "root", privateKeyFile }));
   const declared = hosts.map((host) => [host.name, { address: host.addresses, hostKey: host.hostKey }]);
   document.setIn(["config", "pgha:hosts"], document.createNode(Object.fromEntries(declared)));
+  return document.toString({ lineWidth: 0 });
+}
+
+const primaryPath = ["config", "pgha:clusters", demoCluster, "primary"];
+
+/** Who is to be primary, as the stack file says. */
+export function declaredPrimary(text: string): string {
+  return String(parseDocument(text).getIn(primaryPath));
+}
+
+/** The stack file with another primary; comments and everything else stay. */
+export function withPrimary(text: string, member: string): string {
+  const document = parseDocument(text);
+  document.setIn(primaryPath, member);
   return document.toString({ lineWidth: 0 });
 }
