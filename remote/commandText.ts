@@ -40,9 +40,12 @@ export function commandText(command: Pick<RemoteCommand, "argv" | "as" | "limitS
   return asRoot(script, sshUser);
 }
 
-/** The text that kills the process group of a command: SIGTERM now, and `timeout` itself sends SIGKILL later. */
+/**
+ * The text that kills the process group of a command: SIGTERM now, and `timeout` itself sends SIGKILL later.
+ * A moment after its announcement the shell may not have become the group's leader yet: then it is killed itself.
+ */
 export function killText(group: number, sshUser: string): string {
-  return asRoot(`kill -s TERM -- -${group}`, sshUser);
+  return asRoot(`kill -s TERM -- -${group} 2>/dev/null || kill -s TERM -- ${group}`, sshUser);
 }
 
 function asRoot(script: string, sshUser: string): string {

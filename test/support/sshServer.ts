@@ -15,10 +15,13 @@ export interface KeyPair {
 }
 
 export function makeKeyPair(directory: string, name: string, passphrase?: string): KeyPair {
-  const pair = ssh2.utils.generateKeyPairSync(
-    "ed25519",
-    passphrase === undefined ? {} : { passphrase, cipher: "aes256-ctr", rounds: 1 },
-  );
+  const make = () =>
+    passphrase === undefined
+      ? ssh2.utils.generateKeyPairSync("ed25519")
+      : ssh2.utils.generateKeyPairSync("ed25519", { passphrase, cipher: "aes256-ctr", rounds: 1 });
+  let pair = make();
+  // One in 256 keys that ssh2 makes is malformed.
+  while (ssh2.utils.parseKey(pair.private, passphrase) instanceof Error) pair = make();
   const privateKeyFile = join(directory, name);
   writeFileSync(privateKeyFile, pair.private, { mode: 0o600 });
   return { privateKeyFile, privateKey: pair.private, publicKey: pair.public.trim() };
