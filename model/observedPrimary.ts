@@ -27,7 +27,8 @@ export interface Endpoint {
 
 /**
  * A member is named if every declared member could be read and exactly one is writable; or if a majority of the
- * declared members confirms it: is it, or has a wal receiver streaming from it, on the highest timeline seen.
+ * declared members confirms it: is it, or has a wal receiver streaming from it. Never one whose timeline another
+ * member has left behind: it is a former primary that came back, and what was written after it is on the others.
  */
 export function observePrimary(
   observations: readonly MemberObservation[],
@@ -43,8 +44,10 @@ export function observePrimary(
   if (candidate?.postgres !== undefined) {
     const { timeline, systemIdentifier } = candidate.postgres;
     const known = { kind: "known", member: candidate.member, timeline, systemIdentifier } as const;
+    const former = formerPrimaryText(candidate, reached);
+    if (former !== undefined) return { kind: "unknown", reason: former };
     if (unread.length === 0) return known;
-    const confirming = reached.filter((observation) => confirms(observation, candidate, endpoints, reached));
+    const confirming = reached.filter((observation) => confirms(observation, candidate, endpoints));
     if (confirming.length * 2 > observations.length) return known;
     return {
       kind: "unknown",
@@ -68,14 +71,7 @@ function unreadText(observation: MemberObservation): string {
   return `PostgreSQL on ${observation.member} does not answer (${observation.postgresSilent ?? `unit ${observation.local.unit}`})`;
 }
 
-function confirms(
-  observation: ReachedMember,
-  candidate: ReachedMember,
-  endpoints: readonly Endpoint[],
-  reached: readonly ReachedMember[],
-): boolean {
-  const highest = Math.max(...reached.map(timelineOf));
-  if (timelineOf(candidate) < highest) return false;
+function confirms(observation: ReachedMember, candidate: ReachedMember, endpoints: readonly Endpoint[]): boolean {
   if (observation.member === candidate.member) return true;
   const receiver = observation.postgres?.walReceiver;
   if (receiver === undefined || receiver.status !== "streaming") return false;
@@ -83,8 +79,18 @@ function confirms(
   return (
     receiver.senderHost === endpoint?.replicationAddress &&
     receiver.senderPort === endpoint.port &&
-    timelineOf(observation) === highest
+    timelineOf(observation) === timelineOf(candidate)
   );
+}
+
+function formerPrimaryText(candidate: ReachedMember, reached: readonly ReachedMember[]): string | undefined {
+  const own = timelineOf(candidate);
+  const settled = reached.filter((observation) => !isBeingCloned(observation));
+  const highest = Math.max(...settled.map(timelineOf));
+  if (own >= highest) return undefined;
+  const ahead = settled.filter((observation) => timelineOf(observation) === highest).map(({ member }) => member);
+  const have = ahead.length === 1 ? "has" : "have";
+  return `${candidate.member} is writable on timeline ${own}, but ${ahead.join(" and ")} ${have} timeline ${highest}: ${candidate.member} is a former primary`;
 }
 
 function timelineOf(observation: ReachedMember): number {
@@ -99,13 +105,15 @@ function systemIdentifierOf(observation: ReachedMember): string | undefined {
   );
 }
 
+/** A clone that never ended may hold anything: it is erased and begun anew. */
+function isBeingCloned(observation: ReachedMember): boolean {
+  return observation.local.marker?.state === "cloning";
+}
+
 function foreignText(reached: readonly ReachedMember[]): string | undefined {
   const identified = reached.flatMap((observation) => {
     const identifier = systemIdentifierOf(observation);
-    // A clone that never ended may hold anything: it is erased and begun anew.
-    return identifier === undefined || observation.local.marker?.state === "cloning"
-      ? []
-      : [{ member: observation.member, identifier }];
+    return identifier === undefined || isBeingCloned(observation) ? [] : [{ member: observation.member, identifier }];
   });
   if (new Set(identified.map((one) => one.identifier)).size < 2) return undefined;
   return identified.map((one) => `${one.member} has system identifier ${one.identifier}`).join(", ");
