@@ -1,0 +1,265 @@
+import { describe, expect, it } from "vitest";
+import {
+  empty,
+  endpoints,
+  primary,
+  standby,
+  stopped,
+  systemIdentifier,
+  unreachable,
+} from "../test/support/observations.ts";
+import type { MemberObservation } from "./observation.ts";
+import { type ObservedPrimary, observePrimary } from "./observedPrimary.ts";
+
+/** Members are declared in the order in which they are observed. */
+function observed(...observations: MemberObservation[]): ObservedPrimary {
+  return observePrimary(observations, endpoints(...observations.map((one) => one.member)));
+}
+
+const pg1 = { kind: "known", member: "pg1", timeline: 1, systemIdentifier };
+
+const silent = { local: { unit: "active" }, postgres: undefined } as const;
+
+/** PostgreSQL runs on that host, but does not answer. */
+function mute(member: string): MemberObservation {
+  const { postgres: _postgres, ...rest } = standby(member, "pg1", { local: silent.local });
+  return { ...rest, postgresSilent: "the database system is starting up" };
+}
+
+describe("every member was read", () => {
+  it("names the only writable one", () => {
+    expect(observed(primary("pg1"), standby("pg2", "pg1"), standby("pg3", "pg1"))).toEqual(pg1);
+  });
+
+  it("names it whoever the standbys follow: a standby that does not stream is no doubt about the primary", () => {
+    const astray = standby("pg2", "pg1", { postgres: { walReceiver: undefined } });
+    expect(observed(primary("pg1"), astray, standby("pg3", "pg2"))).toEqual(pg1);
+  });
+
+  it("names it although another member's instance is stopped", () => {
+    expect(observed(primary("pg1"), stopped("pg2", { local: { standbySignal: true } }))).toEqual(pg1);
+  });
+
+  it("names it although other members are still empty", () => {
+    expect(observed(primary("pg1"), empty("pg2"), empty("pg3"))).toEqual(pg1);
+  });
+
+  it("names the only member of a cluster of one", () => {
+    expect(observed(primary("pg1"))).toEqual(pg1);
+  });
+
+  it("names nobody when two are writable, on whatever timelines", () => {
+    expect(observed(primary("pg1"), primary("pg2", { postgres: { timeline: 2 } }), standby("pg3", "pg2"))).toEqual({
+      kind: "several",
+      members: ["pg1", "pg2"],
+    });
+  });
+
+  it("names nobody when a standby has seen a higher timeline than the writable one: that is a former primary", () => {
+    const ahead = standby("pg2", "pg3", { postgres: { timeline: 2 } });
+    expect(observed(primary("pg1"), ahead, stopped("pg3", { control: { timeline: 2 } }))).toEqual({
+      kind: "unknown",
+      reason: "pg1 is writable on timeline 1, but pg2 and pg3 have timeline 2: pg1 is a former primary",
+    });
+  });
+
+  it("does not count the timeline of a clone that never ended", () => {
+    const marker = { cluster: "orders", member: "pg2", state: "cloning", dataDirectory: "/d" } as const;
+    expect(observed(primary("pg1"), stopped("pg2", { local: { marker }, control: { timeline: 9 } }))).toEqual(pg1);
+  });
+
+  it("says none when all are standbys", () => {
+    expect(observed(standby("pg1", "pg2"), standby("pg2", "pg1"))).toEqual({ kind: "none" });
+  });
+
+  it("says nothing when all are empty and unmarked", () => {
+    expect(observed(empty("pg1"), empty("pg2", { dataDirectory: "empty" }), empty("pg3"))).toEqual({ kind: "nothing" });
+  });
+
+  it("says none, not nothing, when one is empty but marked", () => {
+    const marker = { cluster: "orders", member: "pg2", state: "creating", dataDirectory: "/d" } as const;
+    expect(observed(empty("pg1"), empty("pg2", { marker }))).toEqual({ kind: "none" });
+  });
+
+  it("says none, not nothing, when a directory holds something else", () => {
+    expect(observed(empty("pg1"), empty("pg2", { dataDirectory: "foreign" }))).toEqual({ kind: "none" });
+  });
+});
+
+describe("a primary that is not running, with every member read", () => {
+  const down = stopped("pg1");
+  const standbyDown = stopped("pg2", {
+    local: { standbySignal: true },
+    control: { state: "shut down in recovery" },
+  });
+  const is = { kind: "stopped", member: "pg1", timeline: 1, systemIdentifier };
+
+  it("is named by its data, whether it was shut down or died", () => {
+    expect(observed(down, standby("pg2", "pg1", { postgres: { walReceiver: undefined } }))).toEqual(is);
+    expect(observed(stopped("pg1", { control: { state: "in production" } }), standbyDown)).toEqual(is);
+    expect(observed(down, standbyDown, empty("pg3"))).toEqual(is);
+  });
+
+  it.each<[string, MemberObservation[]]>([
+    ["a second one could be it too", [down, stopped("pg2")]],
+    ["another member has a higher timeline", [down, standby("pg2", "pg3", { postgres: { timeline: 2 } })]],
+    [
+      "its data directory is in the middle of a recovery",
+      [stopped("pg1", { control: { state: "in crash recovery" } })],
+    ],
+    ["it has been made a standby", [stopped("pg1", { local: { standbySignal: true } }), standbyDown]],
+    [
+      "its data is not finished",
+      [
+        stopped("pg1", {
+          local: { marker: { cluster: "orders", member: "pg1", state: "cloning", dataDirectory: "/d" } },
+        }),
+      ],
+    ],
+    ["its data has no marker", [stopped("pg1", { local: { marker: undefined } })]],
+    ["its control file could not be read", [stopped("pg1", { local: { controlData: undefined } })]],
+  ])("is not named when %s", (_, observations) => {
+    expect(observed(...observations)).toEqual({ kind: "none" });
+  });
+
+  it("is not named when a member could not be read: that one may be the primary now", () => {
+    expect(observed(down, unreachable("pg2"))).toEqual({
+      kind: "unknown",
+      reason: "pg2 cannot be reached: no answer within 8 s",
+    });
+  });
+});
+
+describe("a member could not be read", () => {
+  it("names the writable one when a majority of the declared members confirms it", () => {
+    expect(observed(primary("pg1"), standby("pg2", "pg1"), unreachable("pg3"))).toEqual(pg1);
+  });
+
+  it("names it although PostgreSQL on a third member does not answer", () => {
+    expect(observed(primary("pg1"), standby("pg2", "pg1"), mute("pg3"))).toEqual(pg1);
+  });
+
+  it.each<[string, MemberObservation]>([
+    ["streams from somebody else", standby("pg2", "pg3")],
+    ["does not stream", standby("pg2", "pg1", { postgres: { walReceiver: undefined } })],
+    [
+      "only waits for WAL",
+      standby("pg2", "pg1", {
+        postgres: { walReceiver: { status: "waiting", senderHost: "203.0.113.11", senderPort: 5432, timeline: 1 } },
+      }),
+    ],
+    [
+      "streams from another instance of that host",
+      standby("pg2", "pg1", {
+        postgres: { walReceiver: { status: "streaming", senderHost: "203.0.113.11", senderPort: 5433, timeline: 1 } },
+      }),
+    ],
+    ["is stopped", stopped("pg2", { local: { standbySignal: true } })],
+    ["is empty", empty("pg2")],
+  ])("names nobody of three when the only other one %s", (_, other) => {
+    expect(observed(primary("pg1"), other, unreachable("pg3"))).toEqual({
+      kind: "unknown",
+      reason: "pg1 is writable, but only 1 of 3 members confirm it (pg3 cannot be reached: no answer within 8 s)",
+    });
+  });
+
+  it("names nobody of two: one is no majority", () => {
+    expect(observed(primary("pg1"), unreachable("pg2"))).toEqual({
+      kind: "unknown",
+      reason: "pg1 is writable, but only 1 of 2 members confirm it (pg2 cannot be reached: no answer within 8 s)",
+    });
+  });
+
+  it("names nobody of four with two: half is no majority", () => {
+    expect(observed(primary("pg1"), standby("pg2", "pg1"), unreachable("pg3"), unreachable("pg4"))).toEqual({
+      kind: "unknown",
+      reason:
+        "pg1 is writable, but only 2 of 4 members confirm it (pg3 cannot be reached: no answer within 8 s; pg4 cannot be reached: no answer within 8 s)",
+    });
+  });
+
+  it("never names a former primary on a lower timeline", () => {
+    expect(observed(primary("pg1"), standby("pg2", "pg3", { postgres: { timeline: 2 } }), unreachable("pg3"))).toEqual({
+      kind: "unknown",
+      reason: "pg1 is writable on timeline 1, but pg2 has timeline 2: pg1 is a former primary",
+    });
+  });
+
+  it("names the writable one on the highest timeline", () => {
+    const two = { postgres: { timeline: 2 } };
+    expect(observed(stopped("pg1"), primary("pg2", two), standby("pg3", "pg2", two), unreachable("pg4"))).toEqual({
+      kind: "unknown",
+      reason: "pg2 is writable, but only 2 of 4 members confirm it (pg4 cannot be reached: no answer within 8 s)",
+    });
+    expect(observed(unreachable("pg1"), primary("pg2", two), standby("pg3", "pg2", two))).toEqual({
+      kind: "known",
+      member: "pg2",
+      timeline: 2,
+      systemIdentifier,
+    });
+  });
+
+  it("says which members are silent when none is seen writable", () => {
+    expect(observed(unreachable("pg1"), mute("pg2"), standby("pg3", "pg1"))).toEqual({
+      kind: "unknown",
+      reason:
+        "pg1 cannot be reached: no answer within 8 s; PostgreSQL on pg2 does not answer (the database system is starting up)",
+    });
+  });
+
+  it("does not take a unit that is starting or stopping for stopped", () => {
+    const starting = stopped("pg2", { local: { unit: "activating", standbySignal: true } });
+    expect(observed(stopped("pg1"), starting)).toEqual({
+      kind: "unknown",
+      reason: "PostgreSQL on pg2 does not answer (unit activating)",
+    });
+  });
+
+  it("does not take hosts for unused while one of them is away", () => {
+    expect(observed(empty("pg1"), unreachable("pg2"), empty("pg3"))).toEqual({
+      kind: "unknown",
+      reason: "pg2 cannot be reached: no answer within 8 s",
+    });
+  });
+
+  it("still reports two writable ones", () => {
+    expect(observed(primary("pg1"), primary("pg2"), unreachable("pg3"))).toEqual({
+      kind: "several",
+      members: ["pg1", "pg2"],
+    });
+  });
+});
+
+describe("a member of another database", () => {
+  const other = "7000000000000000009";
+  const text = "pg1 has system identifier 7000000000000000001, pg2 has system identifier 7000000000000000009";
+
+  it("is reported, running or not", () => {
+    const running = standby("pg2", "pg1", { postgres: { systemIdentifier: other } });
+    const resting = stopped("pg2", { control: { systemIdentifier: other } });
+    expect(observed(primary("pg1"), running)).toEqual({ kind: "foreign", text });
+    expect(observed(primary("pg1"), resting)).toEqual({ kind: "foreign", text });
+  });
+
+  it("is reported even when both are writable, and even when a third is away", () => {
+    const writable = primary("pg2", { postgres: { systemIdentifier: other } });
+    expect(observed(primary("pg1"), writable, unreachable("pg3"))).toEqual({ kind: "foreign", text });
+  });
+
+  it("is told by its marker when its data is away", () => {
+    const marker = {
+      cluster: "orders",
+      member: "pg2",
+      state: "ready",
+      systemIdentifier: other,
+      dataDirectory: "/d",
+    } as const;
+    expect(observed(primary("pg1"), empty("pg2", { marker }))).toEqual({ kind: "foreign", text });
+  });
+
+  it("does not count while it is being cloned: that data is begun anew", () => {
+    const marker = { cluster: "orders", member: "pg2", state: "cloning", dataDirectory: "/d" } as const;
+    const half = stopped("pg2", { local: { marker }, control: { systemIdentifier: other } });
+    expect(observed(primary("pg1"), half)).toEqual(pg1);
+  });
+});
