@@ -1,4 +1,3 @@
-import { memberOf } from "../model/group.ts";
 import { memberHealth } from "../model/health.ts";
 import { describeMember, type MemberObservation, type ReachedMember } from "../model/observation.ts";
 import { steadyRole } from "../model/rendering.ts";
@@ -148,17 +147,12 @@ export async function waitUntilSettled(
   primaryName: string,
   reporter: Reporter,
 ): Promise<MemberObservation[]> {
-  memberOf(access.group, primaryName);
   reporter.progress("waiting until the cluster has settled");
   return waitFor(`cluster ${access.group.cluster} to settle`, settleLimitSeconds, async () => {
     const observations = await observeMembers(access);
     const unhealthy = memberHealth(access.group, primaryName, observations);
-    const reachedUnhealthy = Object.entries(unhealthy).filter(
-      ([name]) => observations.find((observation) => observation.member === name)?.reached === true,
-    );
-    if (reachedUnhealthy.length === 0) return { done: observations };
-    return {
-      lastSeen: `${reachedUnhealthy.map(([name, text]) => `${name}: ${text}`).join("; ")} (${observations.map(describeMember).join("; ")})`,
-    };
+    const problems = Object.entries(unhealthy).map(([name, text]) => `${name}: ${text}`);
+    if (problems.length === 0) return { done: observations };
+    return { lastSeen: `${problems.join("; ")} (${observations.map(describeMember).join("; ")})` };
   });
 }

@@ -40,8 +40,12 @@ export function stateOf(
   const unhealthy = named === undefined ? {} : memberHealth(group, named, observations);
   const alterSystem: Record<string, Readonly<Record<string, string>>> = {};
   const configuration: Record<string, Readonly<Record<string, string>>> = {};
+  const unreachable: Record<string, string> = {};
   for (const seen of observations) {
-    if (!seen.reached) continue;
+    if (!seen.reached) {
+      unreachable[seen.member] = seen.reason;
+      continue;
+    }
     configuration[seen.member] = Object.fromEntries(
       Object.entries(seen.local.files).map(([path, text]) => [shortName(path), text]),
     );
@@ -55,6 +59,7 @@ export function stateOf(
     observed,
     ...(unfinished === undefined ? {} : { unfinished }),
     ...(Object.keys(unhealthy).length === 0 ? {} : { unhealthy }),
+    ...(Object.keys(unreachable).length === 0 ? {} : { unreachable }),
     ...(Object.keys(alterSystem).length === 0 ? {} : { alterSystem }),
     configuration,
   };

@@ -5,13 +5,15 @@ import { type AgentConversation, converseWithAgent } from "./agent.ts";
 import type { LockState } from "./observe.ts";
 
 const renewEverySeconds = 5;
+/** A hold that was not confirmed for so long is not relied on: half of the time after which hosts take it for dead. */
+const relyOnSeconds = 15;
 /** Longest time for which one orchestration may hold the lock at a stretch: the remote helper is killed then. */
 const holdLimitSeconds = 24 * 3600;
 
 /** One orchestrator at a time: a file on every reachable member, with an epoch that only grows. */
 export interface ClusterLock {
   readonly epoch: number;
-  /** Throws when a member refused a renewal: somebody with a higher epoch took over. */
+  /** Throws when a member refused a renewal, or when none was confirmed of late: somebody else may have taken over. */
   assertHeld(): void;
   release(): Promise<void>;
 }
@@ -70,7 +72,10 @@ async function hold(member: MemberAccess, epoch: number, holder: string, since: 
 
 function keepLock(access: ClusterAccess, epoch: number, held: readonly Holding[]): ClusterLock {
   let lost: string | undefined;
+  // The wall clock, because it alone goes on while this machine sleeps.
+  let confirmedAt = Date.now();
   const renew = async () => {
+    const askedAt = Date.now();
     await Promise.all(
       held.map(async ({ member, conversation }) => {
         try {
@@ -82,6 +87,7 @@ function keepLock(access: ClusterAccess, epoch: number, held: readonly Holding[]
         }
       }),
     );
+    if (lost === undefined) confirmedAt = askedAt;
   };
   let renewing = Promise.resolve();
   const timer = setInterval(() => {
@@ -91,7 +97,10 @@ function keepLock(access: ClusterAccess, epoch: number, held: readonly Holding[]
   return {
     epoch,
     assertHeld() {
-      if (lost !== undefined) throw new UserError(`the lock of cluster ${access.group.cluster} was lost: ${lost}`);
+      const age = (Date.now() - confirmedAt) / 1000;
+      if (lost === undefined && age <= relyOnSeconds) return;
+      const reason = lost ?? `no member confirmed it for ${age.toFixed(0)} s`;
+      throw new UserError(`the lock of cluster ${access.group.cluster} was lost: ${reason}`);
     },
     async release() {
       clearInterval(timer);

@@ -4,6 +4,7 @@ import { lsnValue, segmentBytes, shutdownCheckpointEnd } from "../model/lsn.ts";
 import type { SqlSession } from "../remote/postgres.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
 import { type AgentConversation, converseWithAgent } from "./agent.ts";
+import type { ClusterLock } from "./lock.ts";
 
 /** Steps 6 to 8, the only ones during which writes wait: everything they need stands open before they begin. */
 export interface ArmedOutage {
@@ -57,6 +58,7 @@ export async function runOutage(
   access: ClusterAccess,
   armed: ArmedOutage,
   expected: { readonly timeline: number; readonly systemIdentifier: string },
+  lock: ClusterLock,
 ): Promise<OutageResult> {
   const began = performance.now();
   const moments: { what: string; milliseconds: number }[] = [];
@@ -76,6 +78,8 @@ export async function runOutage(
   }
   await before(() => proveReceived(access, armed.target, stopped.checkpointLsn));
   mark("proved");
+  // What cannot be undone: somebody who took the lock over may have put the old primary back.
+  await before(async () => lock.assertHeld());
 
   try {
     await armed.target.query("select pg_promote(false)");

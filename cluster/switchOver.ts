@@ -7,6 +7,7 @@ import { observePrimary } from "../model/observedPrimary.ts";
 import { type Prediction, predictOutage } from "../model/prediction.ts";
 import { steadyRole } from "../model/rendering.ts";
 import { checksText, type SwitchoverReport, seconds } from "../model/report.ts";
+import type { SqlSession } from "../remote/postgres.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 import { layRole } from "./configuration.ts";
 import { waitUntilSettled } from "./converge.ts";
@@ -37,13 +38,10 @@ export interface Preflight {
 
 /** Steps 1 to 3: looks, checks and plans; touches nothing. Preview ends here. */
 export async function preflight(access: ClusterAccess, from: string, to: string): Promise<Preflight> {
-  const [observations, locks, roundTrip] = await Promise.all([
-    observeMembers(access),
-    readLocks(access),
-    measureRoundTrip(access.member(to)),
-  ]);
+  const [observations, locks] = await Promise.all([observeMembers(access), readLocks(access)]);
+  const roundTrip = await measureRoundTrip(access.member(to));
   return {
-    plan: planSwitchover(access.group, from, to),
+    plan: planSwitchover(access.group, from, to, streamingMembers(observations)),
     checks: checkSwitchover(access.group, from, to, observations, heldByOther(locks)),
     prediction: predictOutage(access.group, from, to, roundTrip),
     observations,
@@ -51,13 +49,24 @@ export async function preflight(access: ClusterAccess, from: string, to: string)
   };
 }
 
+function streamingMembers(observations: readonly MemberObservation[]): ReadonlySet<string> {
+  return new Set(
+    observations
+      .filter((seen) => seen.reached && seen.postgres?.walReceiver?.status === "streaming")
+      .map((seen) => seen.member),
+  );
+}
+
 async function measureRoundTrip(target: MemberAccess): Promise<number> {
   try {
     return await withSession(target, async (session) => {
-      await session.query("select 1");
-      const began = performance.now();
-      await session.query("select 1");
-      return performance.now() - began;
+      let shortest = Number.POSITIVE_INFINITY;
+      for (let round = 0; round < 5; round++) {
+        const began = performance.now();
+        await session.query("select 1");
+        shortest = Math.min(shortest, performance.now() - began);
+      }
+      return shortest;
     });
   } catch {
     return 0; // The checks say that the target does not answer.
@@ -160,9 +169,14 @@ async function handOver(
     await undoQuiet(access, [target, ...rePointed]);
     await removeJournal([old, target]);
   };
-  const sessions = await Promise.all([old.connect({ statementLimitSeconds: 120 }), target.connect(), target.connect()]);
-  const [oldSession, targetSession, probe] = sessions;
+  const sessions: SqlSession[] = [];
+  const open = async (member: MemberAccess, statementLimitSeconds: number) => {
+    const session = await member.connect({ statementLimitSeconds });
+    sessions.push(session);
+    return session;
+  };
   try {
+    const [oldSession, targetSession, probe] = await Promise.all([open(old, 120), open(target, 60), open(target, 60)]);
     reporter.progress(`quieting ${old.name} and ${target.name}`);
     await quietDown(access, { old: oldSession, target: targetSession }, target, rePointed);
     const demoter = await armDemoter(access, old);
@@ -173,7 +187,7 @@ async function handOver(
     }
     reporter.progress(`handing over ${old.name} -> ${target.name}`);
     const began = performance.now();
-    const result = await runOutage(access, { demoter, target: targetSession, probe }, seen);
+    const result = await runOutage(access, { demoter, target: targetSession, probe }, seen, lock);
     return { ...result, began };
   } catch (error) {
     if (!(error instanceof OutageFailed)) {

@@ -19,6 +19,8 @@ export interface GroupState {
   readonly observed: ObservedPrimary;
   readonly unfinished?: string | undefined;
   readonly unhealthy?: Readonly<Record<string, string>> | undefined;
+  /** Members whose host could not be reached, with the reason. Told, but no change. */
+  readonly unreachable?: Readonly<Record<string, string>> | undefined;
   readonly alterSystem?: Readonly<Record<string, Readonly<Record<string, string>>>> | undefined;
   readonly configuration: Configuration;
 }

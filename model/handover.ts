@@ -28,8 +28,9 @@ export interface SwitchoverPlan {
   readonly steps: readonly Step[];
 }
 
-export function planSwitchover(group: Group, from: string, to: string): SwitchoverPlan {
-  const third = othersOf(group, from).filter((member) => member.name !== to);
+/** `streaming`: members that stream now; one that is away cannot be re-pointed, and finds the new primary when it is back. */
+export function planSwitchover(group: Group, from: string, to: string, streaming: ReadonlySet<string>): SwitchoverPlan {
+  const third = othersOf(group, from).filter((member) => member.name !== to && streaming.has(member.name));
   // Re-pointed members no longer acknowledge to the old primary: only the target does.
   const rePointed = neededStandbys(group) <= 1 ? third.map((member) => member.name) : [];
   const late = needsOldPrimary(group, from, to);

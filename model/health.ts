@@ -5,7 +5,8 @@ import type { MemberObservation } from "./observation.ts";
 import { synchronousStandbyNames } from "./rendering.ts";
 
 /**
- * What is not as it should be, by member, in words that name the cause; empty when all is well.
+ * What is not as it should be, by member, in words that name the cause; empty when all is well. Nothing is said of a
+ * member whose host was not reached: it is unknown, and what is unknown is no change.
  * A member that follows another standby for the time of a handover is not settled either.
  */
 export function memberHealth(
@@ -27,7 +28,7 @@ function problemOf(
   primary: { name: string; replicationAddress: string; port: number },
   observation: MemberObservation,
 ): string | undefined {
-  if (!observation.reached) return `host unreachable: ${observation.reason}`;
+  if (!observation.reached) return undefined;
   const { local, postgres, member } = observation;
   if (local.marker === undefined) return local.dataDirectory === "data" ? "data that pgha did not make" : "no data yet";
   if (local.marker.state !== "ready") return `${local.marker.state} was not finished`;

@@ -111,6 +111,12 @@ function noticesOf(news: DeclaredGroup, olds: DeclaredGroup | undefined, state: 
       text: [`${unhealthy.length} of ${Object.keys(news.members).length} members unhealthy`, ...lines].join("\n"),
     });
   }
+  const unreachable = Object.entries(state.unreachable ?? {});
+  if (unreachable.length > 0) {
+    const lines = unreachable.map(([member, reason]) => `  ${member}: ${reason}`);
+    const heading = `${unreachable.length} of ${Object.keys(news.members).length} members unreachable; nothing is changed there`;
+    notices.push({ level: "warn", text: [heading, ...lines].join("\n") });
+  }
   if (olds !== undefined && olds.onDestroy !== news.onDestroy) {
     notices.push({
       level: "info",

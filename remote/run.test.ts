@@ -167,6 +167,8 @@ describe("many commands at once", () => {
     expect(said).toEqual(Array.from({ length: 20 }, (_, n) => `${n}\n`));
     expect(ssh.mostSessions()).toBe(3);
     expect(ssh.commands).toHaveLength(20);
+    expect(ssh.refusedSessions()).toBeGreaterThan(0);
+    expect(ssh.refusedSessions()).toBeLessThan(15);
   });
 
   it("have room beside four long-lived processes", async () => {

@@ -54,6 +54,8 @@ export interface SshServer {
   logins(): number;
   /** The texts handed to the shell so far. */
   readonly commands: readonly string[];
+  /** How many sessions were refused so far because of `maxSessions`. */
+  refusedSessions(): number;
   /** The most sessions that were open at the same time. */
   mostSessions(): number;
   /** Cuts every connection, as a network failure does. */
@@ -68,7 +70,7 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
   const connections = new Set<Connection>();
   const children = new Set<ChildProcess>();
   const commands: string[] = [];
-  const count = { logins: 0, sessions: 0, mostSessions: 0 };
+  const count = { logins: 0, sessions: 0, mostSessions: 0, refusedSessions: 0 };
 
   const server = new ssh2.Server({ hostKeys: [hostKey.privateKey, ...(options.otherHostKeys ?? [])] }, (connection) => {
     const socket = socketOf(connection);
@@ -88,7 +90,10 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
       return attempt.accept();
     });
     connection.on("session", (accept, refuse) => {
-      if (count.sessions >= (options.maxSessions ?? 10)) return refuse();
+      if (count.sessions >= (options.maxSessions ?? 10)) {
+        count.refusedSessions += 1;
+        return refuse();
+      }
       count.sessions += 1;
       count.mostSessions = Math.max(count.mostSessions, count.sessions);
       const session = accept();
@@ -148,6 +153,7 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
     logins: () => count.logins,
     commands,
     mostSessions: () => count.mostSessions,
+    refusedSessions: () => count.refusedSessions,
     cut() {
       for (const connection of connections) socketOf(connection).destroy();
     },
