@@ -82,11 +82,12 @@ async function startProbe(cluster: DeclaredCluster, primary: KnownPrimary) {
 }
 
 function report(before: KnownPrimary, after: KnownPrimary, target: string, result: WriterResult): boolean {
-  const { maxGap } = result;
+  // Starting Pulumi on a small machine also makes the client wait now and then; the switchover's gap is where the server changed.
+  const gap = result.gaps.find((one) => one.from !== one.to) ?? result.maxGap;
   const lines: [string, string, boolean][] = [
     ["old primary", `${before.member}, timeline ${before.timeline}`, true],
     ["new primary", `${after.member}, timeline ${after.timeline}`, after.member === target],
-    ["write gap", gapText(maxGap), true],
+    ["write gap", gapText(gap), true],
     ["acknowledged", `${result.acknowledged} rows`, true],
     ["lost", `${result.lost.length} rows`, result.lost.length === 0],
     [
@@ -99,8 +100,10 @@ function report(before: KnownPrimary, after: KnownPrimary, target: string, resul
   ];
   for (const [what, text, good] of lines) console.log(`  ${what.padEnd(14)}${good ? text : pc.red(`${text}  WRONG`)}`);
   const failed = Object.entries(result.errors).map(([message, count]) => `${count} x ${message}`);
-  const shorter = result.gaps.filter((gap) => gap.startedAt !== maxGap.startedAt).map(gapText);
-  console.log(pc.dim(`  other gaps of 0.05 s and more: ${shorter.join(", ") || "none"}`));
+  const shorter = result.gaps.filter((one) => one !== gap).map(gapText);
+  console.log(
+    pc.dim(`  other pauses of 0.05 s and more, while the same server went on: ${shorter.join(", ") || "none"}`),
+  );
   console.log(pc.dim(`  failed inserts, each tried again with a new row: ${failed.join("; ") || "none"}`));
   return lines.every(([, , good]) => good);
 }
