@@ -8,15 +8,18 @@ import { generatePassword, type Passwords } from "../cluster/roles.ts";
 import { holderName, preflight, switchOver } from "../cluster/switchOver.ts";
 import { FaultsFound, UserError } from "../model/fault.ts";
 import { groupOf } from "../model/group.ts";
-import { type DeclaredGroup, diffGroup } from "../model/groupDiff.ts";
+import { type DeclaredGroup, diffGroup, type GroupState } from "../model/groupDiff.ts";
 import { describeMember, isEmptyAndUnmarked, type MemberObservation, reachedMembers } from "../model/observation.ts";
 import { refusedChanges, roomFaults } from "../model/refusals.ts";
 import { planText, reportText } from "../model/report.ts";
 import { type Applied, type Situation, situationOf } from "../model/situation.ts";
 import { NoPostgres } from "../remote/errors.ts";
 import { readFiles } from "../remote/files.ts";
-import { asProperties, type GroupOutputs } from "./replicationGroup.ts";
+import { asProperties } from "./inputs.ts";
 import type { Context, Saved } from "./resource.ts";
+
+/** Outputs are the declared properties with what was observed written over them. */
+type GroupOutputs = DeclaredGroup & GroupState;
 
 interface Task {
   readonly declared: DeclaredGroup;

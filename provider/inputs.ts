@@ -33,3 +33,8 @@ export function createQueue(): <T>(key: string, work: () => Promise<T>) => Promi
     return result;
   };
 }
+
+/** Typed data as properties. Through JSON: what is undefined is absent, as on the wire. */
+export function asProperties(value: object): Properties {
+  return JSON.parse(JSON.stringify(value));
+}

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../model/fault.ts";
 import { memberPaths } from "../model/names.ts";
+import { CommandFailed, RemoteError } from "../remote/errors.ts";
 import { readFiles, writeFile } from "../remote/files.ts";
 import { checkInputs, lastSeen } from "./inputs.ts";
 import type { Context, Properties, ResourceType } from "./resource.ts";
@@ -47,9 +48,41 @@ export const instance: ResourceType = {
     if (!preview) await prepare(context, inputsSchema.parse(inputs));
     return { outputs: inputs };
   },
-  // What stops or erases an instance is onDestroy of its cluster: the unit of one that runs on must stay.
-  async delete() {},
+  // What stops or erases an instance is onDestroy of its cluster: the unit of one that still has its data must stay.
+  async delete(context, { inputs }) {
+    const declared = inputsSchema.parse(inputs);
+    const paths = memberPaths(declared.cluster, declared.member);
+    try {
+      await context.hosts.host(declared.host).must({
+        argv: [
+          "sh",
+          "-c",
+          removeScript,
+          "sh",
+          paths.marker,
+          unitPath(declared),
+          paths.configDirectory,
+          paths.stateDirectory,
+        ],
+        limitSeconds: 30,
+        purpose: `remove ${paths.unit}`,
+      });
+    } catch (error) {
+      if (!(error instanceof RemoteError) || error instanceof CommandFailed) throw error;
+      context.warn(`${paths.unit} is forgotten, not removed\n  ${error.message}`);
+    }
+  },
 };
+
+const removeScript = `
+set -eu
+marker=$1 unit=$2; shift 2
+[ ! -e "$marker" ] || exit 0
+rm -f "$unit" "$2/lock.json" "$2/lock.json.guard"
+systemctl daemon-reload
+for directory in "$@"; do
+  [ ! -d "$directory" ] || rmdir --ignore-fail-on-non-empty -p "$directory"
+done`;
 
 function unitPath(declared: InstanceInputs): string {
   return `/etc/systemd/system/${memberPaths(declared.cluster, declared.member).unit}`;

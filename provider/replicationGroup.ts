@@ -8,10 +8,8 @@ import { type DeclaredGroup, diffGroup, factsOf, type GroupState } from "../mode
 import { faultsOf } from "../model/schema.ts";
 import { situationOf } from "../model/situation.ts";
 import { carryOut } from "./carryOut.ts";
+import { asProperties } from "./inputs.ts";
 import type { Notice, Properties, ResourceType } from "./resource.ts";
-
-/** Outputs are the declared properties with what was observed written over them. */
-export type GroupOutputs = DeclaredGroup & GroupState;
 
 const secrets = ["superuserPassword", "replicationPassword"];
 
@@ -58,7 +56,7 @@ export const replicationGroup: ResourceType = {
     return carryOut(context, {
       declared: declaredGroup(inputs),
       olds: oldDeclaration(oldInputs),
-      outputs: outputs as unknown as GroupOutputs,
+      outputs: outputs as unknown as DeclaredGroup & GroupState,
       preview,
     });
   },
@@ -91,11 +89,6 @@ function oldDeclaration(oldInputs: Properties): DeclaredGroup | undefined {
 
 function stateFrom(outputs: Properties): GroupState {
   return outputs as unknown as GroupState;
-}
-
-/** Through JSON: what is undefined is absent, as on the wire. */
-export function asProperties(value: object): Properties {
-  return JSON.parse(JSON.stringify(value));
 }
 
 /** What an operator must read beside the diff. */
