@@ -1,17 +1,16 @@
 import { z } from "zod";
 import type { Fault } from "./fault.ts";
-import { address, expected, faultsOf, hostName, network, port } from "./schema.ts";
+import { address, expected, faultsOf, hostName, isMapping, network, port, type Reading, readObject } from "./schema.ts";
 import type { SshTarget } from "./sshTarget.ts";
 
+const hostKeyExpected = expected(
+  'a public key such as "ssh-ed25519 AAAA..."',
+  "Copy the line from /etc/ssh/ssh_host_ed25519_key.pub on the host.",
+);
+
 const hostKey = z
-  .string()
-  .regex(
-    /^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+=*( .*)?$/,
-    expected(
-      'a public key such as "ssh-ed25519 AAAA..."',
-      "Copy the line from /etc/ssh/ssh_host_ed25519_key.pub on the host.",
-    ).error,
-  );
+  .string(hostKeyExpected)
+  .regex(/^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+=*( .*)?$/, hostKeyExpected.error);
 
 const jumpSchema = z.strictObject({
   address: z.string().min(1),
@@ -50,7 +49,10 @@ const userCommandSchema = z.strictObject({
 /** One entry of `pgha:hosts`. */
 const hostSchema = z.strictObject({
   /** One address, or one per network: { service, cluster, replication }. SSH goes to the service address. */
-  address: z.union([address, addressesSchema]),
+  address: z.union(
+    [address, addressesSchema],
+    expected("an IP address, or one per network: { service, cluster, replication }", "Write where SSH reaches it."),
+  ),
   /** The host's public key; checked on every connection. */
   hostKey,
   /** Port of sshd. Default: that of pgha:ssh. */
@@ -58,7 +60,9 @@ const hostSchema = z.strictObject({
   /** The user who logs in. Default: that of pgha:ssh. */
   user: z.string().min(1).optional(),
   /** Debian packages to hold on the host besides ours. Default: none. */
-  packages: z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/)).default([]),
+  packages: z
+    .array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, expected("the name of a Debian package", "Correct it.").error))
+    .default([]),
   /** Commands of your own, run once on the host after its packages, by name. */
   commands: z.record(hostName, userCommandSchema).default({}),
 });
@@ -78,56 +82,94 @@ export type Networks = Readonly<Record<string, string>>;
 
 export type Config = Readonly<Record<string, string | undefined>>;
 
-/** One key of the stack file as data; a fault when its text is not JSON or not of the schema. */
-export function parseKey<T>(
-  config: Config,
-  key: string,
-  schema: z.ZodType<T>,
-  faults: Fault[],
-  whenMissing: unknown,
-): T | undefined {
+/** One key of the stack file as data: what its JSON text means, or the text itself. */
+export function readKey(config: Config, key: string): unknown {
   const text = config[key];
-  let data: unknown = whenMissing;
-  if (text !== undefined) {
-    try {
-      data = JSON.parse(text);
-    } catch {
-      data = text;
-    }
+  if (text === undefined) return {};
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
   }
-  const result = schema.safeParse(data);
-  if (result.success) return result.data;
-  faults.push(...faultsOf(result.error, data, [`pgha:${key}`]));
-  return undefined;
+}
+
+/**
+ * Names with what stands under them, each parsed by itself: what is wrong with one says nothing about another.
+ * Undefined when the whole is no such thing.
+ */
+export function readEntries<T>(
+  data: unknown,
+  path: readonly string[],
+  faults: Fault[],
+  readEntry: (data: unknown, path: readonly string[]) => Reading<T>,
+): ReadonlyMap<string, Reading<T>> | undefined {
+  const names = z.record(hostName, z.unknown()).safeParse(data);
+  if (!names.success) faults.push(...faultsOf(names.error, data, path));
+  if (!isMapping(data)) return undefined;
+  return new Map(Object.entries(data).map(([name, entry]) => [name, readEntry(entry, [...path, name])]));
+}
+
+/** What a stack file says about where things are. With faults, only what has none. */
+export interface Surroundings {
+  readonly hosts: readonly HostDeclaration[];
+  readonly networks: Networks;
+  /** All names that stand there, faulty entries too; undefined when they cannot be told. */
+  readonly hostNames: readonly string[] | undefined;
+  readonly networkNames: readonly string[] | undefined;
 }
 
 /** Hosts, SSH and networks of a stack file. `config` holds the keys without "pgha:". All faults at once. */
-export function parseHosts(config: Config): { hosts: HostDeclaration[]; networks: Networks; faults: Fault[] } {
+export function parseHosts(config: Config): Surroundings & { faults: Fault[] } {
   const faults: Fault[] = [];
-  const ssh = parseKey(config, "ssh", sshSchema, faults, {});
-  const declared = parseKey(config, "hosts", z.record(hostName, hostSchema), faults, {});
-  const networks = parseKey(config, "networks", z.record(hostName, network), faults, {});
-  if (ssh === undefined || declared === undefined || networks === undefined) return { hosts: [], networks: {}, faults };
-  const hosts = Object.entries(declared).map(([name, host]): HostDeclaration => {
-    const one = typeof host.address === "string" ? { service: host.address } : host.address;
-    const addresses = {
-      service: one.service,
-      cluster: ("cluster" in one ? one.cluster : undefined) ?? one.service,
-      replication: ("replication" in one ? one.replication : undefined) ?? one.service,
-    };
-    const target: SshTarget = {
-      name,
-      address: addresses.service,
-      port: host.sshPort ?? ssh.port,
-      user: host.user ?? ssh.user,
-      hostKey: host.hostKey,
-      ...(ssh.privateKeyFile === undefined ? {} : { privateKeyFile: ssh.privateKeyFile }),
-      ...(ssh.jump === undefined ? {} : { jump: { name: `the jump host of ${name}`, ...ssh.jump } }),
-    };
-    return { name, addresses, ssh: target, packages: host.packages, commands: host.commands };
+  const ssh = readObject(sshSchema, readKey(config, "ssh"), ["pgha:ssh"], faults);
+  const declared = readEntries(readKey(config, "hosts"), ["pgha:hosts"], faults, (data, path) =>
+    readObject(hostSchema, data, path, faults),
+  );
+  const named = readEntries(readKey(config, "networks"), ["pgha:networks"], faults, (data, path): Reading<string> => {
+    const result = network.safeParse(data);
+    if (result.success) return { value: result.data, faultyPaths: [] };
+    faults.push(...faultsOf(result.error, data, path));
+    return { faultyPaths: [[]] };
   });
-  faults.push(...sharedAddresses(hosts));
-  return { hosts, networks, faults };
+  const settings = ssh.value ?? sshSchema.parse({});
+  const hosts = wholeEntries(declared).map(([name, host]) => hostDeclaration(name, host, settings));
+  if (ssh.value !== undefined) faults.push(...sharedAddresses(hosts));
+  return {
+    hosts,
+    networks: Object.fromEntries(wholeEntries(named)),
+    hostNames: declared === undefined ? undefined : [...declared.keys()],
+    networkNames: named === undefined ? undefined : [...named.keys()],
+    faults,
+  };
+}
+
+function wholeEntries<T>(entries: ReadonlyMap<string, Reading<T>> | undefined): [string, T][] {
+  return [...(entries ?? [])].flatMap(([name, { value }]): [string, T][] =>
+    value === undefined ? [] : [[name, value]],
+  );
+}
+
+function hostDeclaration(
+  name: string,
+  host: z.infer<typeof hostSchema>,
+  ssh: z.infer<typeof sshSchema>,
+): HostDeclaration {
+  const one = typeof host.address === "string" ? { service: host.address } : host.address;
+  const addresses = {
+    service: one.service,
+    cluster: ("cluster" in one ? one.cluster : undefined) ?? one.service,
+    replication: ("replication" in one ? one.replication : undefined) ?? one.service,
+  };
+  const target: SshTarget = {
+    name,
+    address: addresses.service,
+    port: host.sshPort ?? ssh.port,
+    user: host.user ?? ssh.user,
+    hostKey: host.hostKey,
+    ...(ssh.privateKeyFile === undefined ? {} : { privateKeyFile: ssh.privateKeyFile }),
+    ...(ssh.jump === undefined ? {} : { jump: { name: `the jump host of ${name}`, ...ssh.jump } }),
+  };
+  return { name, addresses, ssh: target, packages: host.packages, commands: host.commands };
 }
 
 function sharedAddresses(hosts: readonly HostDeclaration[]): Fault[] {

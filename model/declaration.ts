@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { type Config, type HostDeclaration, type Networks, parseHosts, parseKey } from "./connections.ts";
+import { type Config, type HostDeclaration, type Networks, parseHosts, readEntries, readKey } from "./connections.ts";
 import type { Fault } from "./fault.ts";
-import { absolutePath, expected, hostName, port } from "./schema.ts";
+import { absolutePath, expected, hostName, isMapping, port, type Reading, readObject } from "./schema.ts";
 import { validateClusters } from "./validation.ts";
 
 /** Major versions whose packages and settings we know. Proved on hosts: 15 and 17. */
@@ -51,13 +51,18 @@ const clusterSchema = z.strictObject({
     memberSchema.nullable().transform((member) => member ?? memberSchema.parse({})),
   ),
   /** The member that is to be primary. Changing this line is a planned switchover. */
-  primary: z.string(),
+  primary: z.string(expected("the name of a member", "Name the member that is to be primary.")),
   /** Synchronous commit: { quorum: k } = ANY k, { priority: k } = FIRST k, over all candidates. Default "off". */
   synchronous: synchronousSchema.default("off"),
   /** postgresql.conf settings besides ours. Default: none. */
-  parameters: z.record(z.string().min(1), z.union([z.string(), z.number(), z.boolean()])).default({}),
+  parameters: z
+    .record(
+      z.string(),
+      z.union([z.string(), z.number(), z.boolean()], expected("a text, a number, true or false", "Write one value.")),
+    )
+    .default({}),
   /** Who may connect: names of pgha:networks or networks. Default: nobody but local users. */
-  clientNetworks: z.array(z.string().min(1)).default([]),
+  clientNetworks: z.array(z.string()).default([]),
   /** Size of a WAL segment, decided at creation: smaller promotes faster. Default "16MB". */
   walSegmentSize: z
     .enum(["1MB", "2MB", "4MB", "8MB", "16MB", "32MB", "64MB", "128MB", "256MB", "512MB", "1024MB"])
@@ -85,8 +90,13 @@ const clusterSchema = z.strictObject({
   limits: limitsSchema.default(() => limitsSchema.parse({})),
 });
 
-/** Keys that other versions of this software know; the answer is clearer than "unknown key". */
-const notYet = ["virtualIps", "proxy", "rejoin", "maintenanceWindow"];
+/** Keys that are documented for later; the answer is clearer than "unknown key". */
+const notYet: Readonly<Record<string, string>> = {
+  virtualIps: "virtual IPs",
+  proxy: "a proxy",
+  rejoin: "a rule for rejoining",
+  maintenanceWindow: "a maintenance window",
+};
 
 export type Synchronous = z.infer<typeof synchronousSchema>;
 export type Limits = z.infer<typeof limitsSchema>;
@@ -124,43 +134,29 @@ export type UncheckedCluster = z.infer<typeof clusterSchema>;
 
 /** The whole stack file. `config` holds its keys without "pgha:". The environment is undefined when there are faults. */
 export function parseEnvironment(config: Config): { environment?: Environment; faults: readonly Fault[] } {
-  const { hosts, networks, faults } = parseHosts(config);
-  const unavailable: Fault[] = [];
-  const clusters = parseKey(
-    { clusters: withoutUnavailable(config.clusters, unavailable) },
-    "clusters",
-    z.record(hostName, clusterSchema),
-    faults,
-    {},
+  const { faults, ...surroundings } = parseHosts(config);
+  const read = readEntries(readKey(config, "clusters"), ["pgha:clusters"], faults, (data, path) =>
+    readCluster(data, path, faults),
   );
-  faults.push(...unavailable);
-  if (clusters === undefined) return { faults };
-  const checked = validateClusters(clusters, hosts, networks);
+  const checked = validateClusters(read ?? new Map(), surroundings);
   faults.push(...checked.faults);
   if (faults.length > 0) return { faults };
+  const { hosts, networks } = surroundings;
   return { environment: { hosts, networks, clusters: checked.clusters }, faults };
 }
 
-function withoutUnavailable(text: string | undefined, faults: Fault[]): string | undefined {
-  if (text === undefined) return undefined;
-  let clusters: unknown;
-  try {
-    clusters = JSON.parse(text);
-  } catch {
-    return text;
+function readCluster(data: unknown, path: readonly string[], faults: Fault[]): Reading<UncheckedCluster> {
+  if (!isMapping(data)) return readObject(clusterSchema, data, path, faults);
+  const known = { ...data };
+  const unavailable = Object.entries(notYet).filter(([key]) => key in known);
+  for (const [key, what] of unavailable) {
+    delete known[key];
+    faults.push({
+      path: [...path, key],
+      found: what,
+      expected: "no such key: it is not available in this version",
+      remedy: "Remove it.",
+    });
   }
-  if (typeof clusters !== "object" || clusters === null) return text;
-  for (const [cluster, body] of Object.entries(clusters)) {
-    if (typeof body !== "object" || body === null) continue;
-    for (const key of notYet.filter((name) => name in body)) {
-      delete body[key];
-      faults.push({
-        path: ["pgha:clusters", cluster, key],
-        found: "a setting of a failover manager or proxy",
-        expected: "none with failover.manager: none",
-        remedy: "Remove it: it is not available in this version.",
-      });
-    }
-  }
-  return JSON.stringify(clusters);
+  return readObject(clusterSchema, known, path, faults);
 }

@@ -4,11 +4,14 @@ import type { Fault } from "./fault.ts";
 
 /*
  * zod's messages are written for programmers; ours are for people. Every refinement here carries
- * "what was expected|the way out", and `faultsOf` joins it with what was found at that place.
+ * what was expected and the way out, and `faultsOf` joins it with what was found at that place.
  */
 export function expected(what: string, remedy: string): { error: string } {
-  return { error: `${what}|${remedy}` };
+  return { error: `${what}${divider}${remedy}` };
 }
+
+/** zod's own messages are of one line. */
+const divider = "\n";
 
 export const hostName = z
   .string()
@@ -17,14 +20,19 @@ export const hostName = z
     expected("a name of small letters, digits and hyphens, at most 40 characters", "Rename it.").error,
   );
 
+/** Four decimal numbers, or IPv6 without a zone: what every program on a host understands alike. */
+function isAddress(text: string): boolean {
+  return ipaddr.IPv4.isValidFourPartDecimal(text) || (ipaddr.IPv6.isValid(text) && !text.includes("%"));
+}
+
 export const address = z
   .string()
-  .refine((text) => ipaddr.isValid(text), expected("an IP address such as 198.51.100.11", "Correct the address."));
+  .refine(isAddress, expected("an IP address such as 198.51.100.11", "Correct the address."));
 
 export const network = z
   .string()
   .refine(
-    (text) => ipaddr.isValidCIDR(text),
+    (text) => ipaddr.isValidCIDR(text) && isAddress(text.split("/")[0] ?? ""),
     expected("a network such as 198.51.100.0/24", "Write the address, a slash and the number of bits."),
   );
 
@@ -44,7 +52,7 @@ export const absolutePath = z
   )
   .refine(
     (path) => !path.split("/").includes(".."),
-    expected("a path without ..", "Write the directory that is meant."),
+    expected('a path without ".."', "Write the directory that is meant."),
   );
 
 /** Is the address inside the network? Both must be valid. */
@@ -66,7 +74,9 @@ function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
 /** A value as people write it, short enough for one line. */
 export function show(value: unknown): string {
   if (value === undefined) return "nothing";
-  const text = typeof value === "string" ? value : JSON.stringify(value);
+  // A text that looks like a number is shown as the text that it is.
+  const plain = typeof value === "string" && !/^(-?[0-9]+(\.[0-9]+)?|true|false|null)$/.test(value);
+  const text = plain ? value : JSON.stringify(value);
   if (text === "") return "an empty text";
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
@@ -83,7 +93,8 @@ export function faultsOf(error: z.ZodError, root: unknown, prefix: readonly stri
         remedy: "Correct its spelling or remove it (docs/reference/stack-file.md lists the keys).",
       }));
     }
-    const [what, remedy] = issue.message.split("|");
+    if (issue.code === "invalid_key") return [nameFault(issue, path)];
+    const [what, remedy] = issue.message.split(divider);
     const value = valueAt(root, issue.path);
     return [
       {
@@ -96,19 +107,86 @@ export function faultsOf(error: z.ZodError, root: unknown, prefix: readonly stri
   });
 }
 
+/** The key itself is wrong: it is what was found, and its own schema knows what it should be. */
+function nameFault(issue: z.core.$ZodIssueInvalidKey, path: readonly string[]): Fault {
+  const [what = "another name", remedy = "Rename it."] = issue.issues[0]?.message.split(divider) ?? [];
+  return { path, found: `the name ${show(String(issue.path.at(-1)))}`, expected: what, remedy };
+}
+
+const typeNames: Readonly<Record<string, string>> = {
+  string: "a text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  array: "a list",
+  object: "keys with values",
+  record: "keys with values",
+};
+
 function plainExpectation(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case "invalid_type":
-      return issue.expected === "string" ? "a text" : `a value of type ${issue.expected}`;
+      return typeNames[issue.expected] ?? `a value of type ${issue.expected}`;
     case "invalid_value":
       return `one of ${issue.values.map(String).join(", ")}`;
     case "too_small":
-      return `at least ${issue.minimum}`;
+      return issue.origin === "string" ? "a text that is not empty" : `at least ${issue.minimum}`;
     case "too_big":
       return `at most ${issue.maximum}`;
     case "invalid_union":
       return "one of the documented forms";
     default:
       return issue.message;
+  }
+}
+
+/** What a schema made of one value. */
+export interface Reading<T> {
+  /** The whole; only when nothing was wrong. */
+  readonly value?: T;
+  /** What remains when everything faulty is taken away: enough for the rules that need other parts. Undefined when nothing does. */
+  readonly parts?: Partial<T>;
+  /** Where something was wrong, from the value's own root. */
+  readonly faultyPaths: readonly (readonly PropertyKey[])[];
+}
+
+/** Parses an object and goes on where a part of it is wrong, so that one run tells every fault. */
+export function readObject<Shape extends z.ZodRawShape>(
+  schema: z.ZodObject<Shape>,
+  data: unknown,
+  prefix: readonly string[],
+  faults: Fault[],
+): Reading<z.output<z.ZodObject<Shape>>> {
+  const whole = schema.safeParse(data);
+  if (whole.success) return { value: whole.data, parts: whole.data, faultyPaths: [] };
+  faults.push(...faultsOf(whole.error, data, prefix));
+  const faultyPaths = whole.error.issues.map((issue) => issue.path);
+  if (!isMapping(data)) return { faultyPaths };
+  const rest = structuredClone(data);
+  // Taking a part away can make what holds it incomplete; that is then taken away in the next round.
+  for (let round = 0; round < 5; round++) {
+    const result = schema.partial().safeParse(rest);
+    if (result.success) return { parts: result.data as Partial<z.output<z.ZodObject<Shape>>>, faultyPaths };
+    for (const issue of result.error.issues) {
+      const keys = issue.code === "unrecognized_keys" ? issue.keys : [undefined];
+      for (const key of keys) removeAt(rest, key === undefined ? issue.path : [...issue.path, key]);
+    }
+  }
+  return { faultyPaths };
+}
+
+export function isMapping(data: unknown): data is Record<string, unknown> {
+  return typeof data === "object" && data !== null && !Array.isArray(data);
+}
+
+/** Removes the value, or the nearest thing around it that can be removed. */
+function removeAt(root: object, path: readonly PropertyKey[]): void {
+  for (let length = path.length; length > 0; length--) {
+    const parent = valueAt(root, path.slice(0, length - 1));
+    const key = String(path[length - 1]);
+    if (isMapping(parent) && key in parent) {
+      delete parent[key];
+      return;
+    }
   }
 }

@@ -1,39 +1,71 @@
-import type { HostDeclaration, Networks } from "./connections.ts";
+import type { HostDeclaration, Networks, Surroundings } from "./connections.ts";
 import type { ClusterDeclaration, MemberDeclaration, UncheckedCluster } from "./declaration.ts";
 import type { Fault } from "./fault.ts";
-import { defaultDataDirectory } from "./names.ts";
+import { defaultDataDirectory, memberPaths } from "./names.ts";
 import { parameterFaults } from "./parameters.ts";
-import { contains, network, show } from "./schema.ts";
+import { contains, network, type Reading, show } from "./schema.ts";
 
-/** The rules that need more than one field. Every fault at once; clusters are only to be used when there is none. */
+/** The parts of one cluster that could be read. */
+interface ClusterParts {
+  readonly name: string;
+  readonly parts: Partial<UncheckedCluster>;
+  /** Names of all members that stand there, and of those that are right. */
+  readonly memberNames: readonly string[];
+  readonly members: readonly MemberDeclaration[];
+  readonly at: At;
+}
+
+type At = (...path: string[]) => string[];
+
+/**
+ * The rules that need more than one field. Every fault at once: a rule speaks wherever the fields that it needs are right.
+ * The clusters are only to be used when there is no fault.
+ */
 export function validateClusters(
-  clusters: Readonly<Record<string, UncheckedCluster>>,
-  hosts: readonly HostDeclaration[],
-  networks: Networks,
+  clusters: ReadonlyMap<string, Reading<UncheckedCluster>>,
+  surroundings: Surroundings,
 ): { clusters: ClusterDeclaration[]; faults: Fault[] } {
   const faults: Fault[] = [];
-  const parsed = Object.entries(clusters).map(([name, unchecked]): ClusterDeclaration => {
+  const parsed: ClusterDeclaration[] = [];
+  const places: ClusterParts[] = [];
+  for (const [name, reading] of clusters) {
+    const { parts, value } = reading;
+    if (parts === undefined) continue;
     const at = (...path: string[]) => ["pgha:clusters", name, ...path];
-    const members = membersOf(name, unchecked, hosts, at, faults);
-    faults.push(...primaryFaults(unchecked, members, at));
-    faults.push(...synchronousFaults(unchecked, members, at));
-    faults.push(...parameterFaults(unchecked.parameters, unchecked.postgresVersion, at("parameters")));
-    faults.push(...eraseFaults(name, unchecked, at));
-    const { eraseConfirmation, ...rest } = unchecked;
-    return {
-      ...rest,
-      name,
-      members,
-      parameters: Object.fromEntries(
-        Object.entries(unchecked.parameters).map(([key, value]) => [key, parameterText(value)]),
-      ),
-      clientNetworks: resolveNetworks(unchecked.clientNetworks, networks, at("clientNetworks"), faults),
-      ...(eraseConfirmation === undefined ? {} : { eraseConfirmation }),
-    };
-  });
-  faults.push(...placeFaults(parsed));
-  faults.push(...networkFaults(hosts, networks));
+    const { members, memberNames } = readMembers(name, reading, surroundings, at, faults);
+    const cluster: ClusterParts = { name, parts, memberNames, members, at };
+    places.push(cluster);
+    faults.push(...memberCountFaults(cluster), ...primaryFaults(cluster), ...synchronousFaults(cluster));
+    if (parts.parameters !== undefined && parts.postgresVersion !== undefined) {
+      faults.push(...parameterFaults(parts.parameters, parts.postgresVersion, at("parameters")));
+    }
+    faults.push(...replicationParameterFaults(cluster));
+    faults.push(...eraseFaults(cluster));
+    const clientNetworks = resolveNetworks(cluster, surroundings, faults);
+    if (value !== undefined) parsed.push(clusterDeclaration(name, value, members, clientNetworks));
+  }
+  faults.push(...placeFaults(places));
+  faults.push(...networkFaults(surroundings.hosts, surroundings.networks));
   return { clusters: parsed, faults };
+}
+
+function clusterDeclaration(
+  name: string,
+  cluster: UncheckedCluster,
+  members: readonly MemberDeclaration[],
+  clientNetworks: readonly string[],
+): ClusterDeclaration {
+  const { eraseConfirmation, ...rest } = cluster;
+  return {
+    ...rest,
+    name,
+    members,
+    parameters: Object.fromEntries(
+      Object.entries(cluster.parameters).map(([key, value]) => [key, parameterText(value)]),
+    ),
+    clientNetworks,
+    ...(eraseConfirmation === undefined ? {} : { eraseConfirmation }),
+  };
 }
 
 function parameterText(value: string | number | boolean): string {
@@ -41,57 +73,66 @@ function parameterText(value: string | number | boolean): string {
   return String(value);
 }
 
-type At = (...path: string[]) => string[];
-
-function membersOf(
+/** Members without faults of their own, and the names of all: a rule about names must not mistake a faulty one for missing. */
+function readMembers(
   cluster: string,
-  unchecked: UncheckedCluster,
-  hosts: readonly HostDeclaration[],
+  { parts, faultyPaths }: Reading<UncheckedCluster>,
+  { hosts, hostNames }: Surroundings,
   at: At,
   faults: Fault[],
-): MemberDeclaration[] {
-  const entries = Object.entries(unchecked.members);
-  if (entries.length === 0) {
-    faults.push({ path: at("members"), found: "none", expected: "at least one member", remedy: "Name a member." });
-  }
-  return entries.map(([name, member]): MemberDeclaration => {
+): { members: MemberDeclaration[]; memberNames: string[] } {
+  const faulty = new Set(
+    faultyPaths.flatMap(([key, name]) => (key === "members" && name !== undefined ? [String(name)] : [])),
+  );
+  const entries = Object.entries(parts?.members ?? {});
+  const memberNames = [...new Set([...entries.map(([name]) => name), ...faulty])];
+  const members = entries.flatMap(([name, member]): MemberDeclaration[] => {
+    if (faulty.has(name)) return [];
     const hostName = member.host ?? name;
-    const host = hosts.find((candidate) => candidate.name === hostName);
-    if (host === undefined) {
+    if (hostNames?.includes(hostName) === false) {
       faults.push({
         path: at("members", name, ...(member.host === undefined ? [] : ["host"])),
         found: `the host ${hostName}, which is not declared`,
-        expected: `one of the hosts (${hosts.map((known) => known.name).join(", ") || "none is declared"})`,
-        remedy: `Declare it under pgha:hosts, or write { host: ... }.`,
+        expected: `one of the hosts (${hostNames.join(", ") || "none is declared"})`,
+        remedy: "Declare it under pgha:hosts, or write { host: ... }.",
       });
     }
-    return {
-      name,
-      host: hostName,
-      port: member.port,
-      dataDirectory: member.dataDirectory ?? defaultDataDirectory(unchecked.postgresVersion, cluster, name),
-      ...(member.walDirectory === undefined ? {} : { walDirectory: member.walDirectory }),
-      candidate: member.candidate,
-      replicationAddress: host?.addresses.replication ?? "",
-      serviceAddress: host?.addresses.service ?? "",
-    };
+    const addresses = hosts.find((candidate) => candidate.name === hostName)?.addresses;
+    return [
+      {
+        name,
+        host: hostName,
+        port: member.port,
+        dataDirectory: member.dataDirectory ?? defaultDataDirectory(parts?.postgresVersion ?? 0, cluster, name),
+        ...(member.walDirectory === undefined ? {} : { walDirectory: member.walDirectory }),
+        candidate: member.candidate,
+        replicationAddress: addresses?.replication ?? "",
+        serviceAddress: addresses?.service ?? "",
+      },
+    ];
   });
+  return { members, memberNames };
 }
 
-function primaryFaults(unchecked: UncheckedCluster, members: readonly MemberDeclaration[], at: At): Fault[] {
-  const names = members.map((member) => member.name).join(", ");
-  const primary = members.find((member) => member.name === unchecked.primary);
-  if (primary === undefined) {
+function memberCountFaults({ parts, memberNames, at }: ClusterParts): Fault[] {
+  if (parts.members === undefined || memberNames.length > 0) return [];
+  return [{ path: at("members"), found: "none", expected: "at least one member", remedy: "Name a member." }];
+}
+
+function primaryFaults({ parts, members, memberNames, at }: ClusterParts): Fault[] {
+  if (parts.primary === undefined || memberNames.length === 0) return [];
+  if (!memberNames.includes(parts.primary)) {
     return [
       {
         path: at("primary"),
-        found: show(unchecked.primary),
-        expected: `a member (${names})`,
+        found: show(parts.primary),
+        expected: `a member (${memberNames.join(", ")})`,
         remedy: "Name a member.",
       },
     ];
   }
-  if (primary.candidate) return [];
+  const primary = members.find((member) => member.name === parts.primary);
+  if (primary === undefined || primary.candidate) return [];
   return [
     {
       path: at("primary"),
@@ -102,13 +143,12 @@ function primaryFaults(unchecked: UncheckedCluster, members: readonly MemberDecl
   ];
 }
 
-function synchronousFaults(unchecked: UncheckedCluster, members: readonly MemberDeclaration[], at: At): Fault[] {
-  if (unchecked.synchronous === "off") return [];
-  const standbys = members.filter((member) => member.candidate).length - 1;
-  const [mode, needed] =
-    "quorum" in unchecked.synchronous
-      ? ["quorum", unchecked.synchronous.quorum]
-      : ["priority", unchecked.synchronous.priority];
+function synchronousFaults({ parts, members, memberNames, at }: ClusterParts): Fault[] {
+  const { synchronous } = parts;
+  if (synchronous === undefined || synchronous === "off" || memberNames.length === 0) return [];
+  const others = members.filter((member) => !member.candidate).length;
+  const standbys = memberNames.length - others - 1;
+  const [mode, needed] = "quorum" in synchronous ? ["quorum", synchronous.quorum] : ["priority", synchronous.priority];
   if (needed <= standbys) return [];
   return [
     {
@@ -120,12 +160,42 @@ function synchronousFaults(unchecked: UncheckedCluster, members: readonly Member
   ];
 }
 
-function eraseFaults(name: string, unchecked: UncheckedCluster, at: At): Fault[] {
-  if (unchecked.onDestroy !== "erase" || unchecked.eraseConfirmation === name) return [];
+/** Values with which the members could not stream from each other. */
+function replicationParameterFaults({ parts, memberNames, at }: ClusterParts): Fault[] {
+  return Object.entries(parts.parameters ?? {}).flatMap(([name, value]): Fault[] => {
+    const path = at("parameters", name);
+    const key = name.toLowerCase();
+    if (key === "wal_level" && !["replica", "logical"].includes(String(value).toLowerCase())) {
+      return [
+        {
+          path,
+          found: show(value),
+          expected: "replica or logical: standbys need it",
+          remedy: "Correct it or remove it.",
+        },
+      ];
+    }
+    const counted = key === "max_wal_senders" || key === "max_replication_slots";
+    if (counted && Number(value) < memberNames.length) {
+      return [
+        {
+          path,
+          found: show(value),
+          expected: `at least ${memberNames.length}, one for each member`,
+          remedy: "Raise it or remove it.",
+        },
+      ];
+    }
+    return [];
+  });
+}
+
+function eraseFaults({ name, parts, at }: ClusterParts): Fault[] {
+  if (parts.onDestroy !== "erase" || parts.eraseConfirmation === name) return [];
   return [
     {
       path: at("eraseConfirmation"),
-      found: show(unchecked.eraseConfirmation),
+      found: show(parts.eraseConfirmation),
       expected: `${name}, the cluster's name, because onDestroy: erase removes its data`,
       remedy: `Write eraseConfirmation: ${name}, or another onDestroy.`,
     },
@@ -133,29 +203,30 @@ function eraseFaults(name: string, unchecked: UncheckedCluster, at: At): Fault[]
 }
 
 function resolveNetworks(
-  declared: readonly string[],
-  networks: Networks,
-  path: readonly string[],
+  { parts, at }: ClusterParts,
+  { networks, networkNames }: Surroundings,
   faults: Fault[],
 ): string[] {
-  return declared.flatMap((entry, index) => {
+  return (parts.clientNetworks ?? []).flatMap((entry, index) => {
     const named = networks[entry];
     if (named !== undefined) return [named];
     if (network.safeParse(entry).success) return [entry];
+    if (networkNames === undefined || networkNames.includes(entry)) return [];
     faults.push({
-      path: [...path, String(index)],
+      path: at("clientNetworks", String(index)),
       found: show(entry),
-      expected: `a network such as 198.51.100.0/24, or a name of pgha:networks (${Object.keys(networks).join(", ") || "none is declared"})`,
+      expected: `a network such as 198.51.100.0/24, or a name of pgha:networks (${networkNames.join(", ") || "none is declared"})`,
       remedy: "Correct it, or declare the network.",
     });
     return [];
   });
 }
 
-/** Across all clusters: no two instances on one port, in one directory, or one inside the other. */
-function placeFaults(clusters: readonly ClusterDeclaration[]): Fault[] {
+/** Across all clusters: no two instances on one port, of one unit, in one directory, or one inside the other. */
+function placeFaults(clusters: readonly ClusterParts[]): Fault[] {
   const faults: Fault[] = [];
   const ports = new Map<string, string>();
+  const units = new Map<string, string>();
   const directories: { host: string; directory: string; label: string }[] = [];
   for (const cluster of clusters) {
     for (const member of cluster.members) {
@@ -172,6 +243,17 @@ function placeFaults(clusters: readonly ClusterDeclaration[]): Fault[] {
         });
       }
       ports.set(place, label);
+      const { unit } = memberPaths(cluster.name, member.name);
+      const namesake = units.get(`${member.host}:${unit}`);
+      if (namesake !== undefined) {
+        faults.push({
+          path,
+          found: `the unit ${unit} on ${member.host}, which ${namesake} has`,
+          expected: "names of cluster and member that differ when they are joined by a hyphen",
+          remedy: "Rename one of the two.",
+        });
+      }
+      units.set(`${member.host}:${unit}`, label);
       const own = [
         ["dataDirectory", member.dataDirectory],
         ["walDirectory", member.walDirectory],
