@@ -30,9 +30,9 @@ function render(template: string, values: object): string {
   return renderer(values);
 }
 
-/** A text inside single quotes of a PostgreSQL configuration file. */
+/** A text inside single quotes of a PostgreSQL configuration file, where a backslash begins an escape. */
 function quoted(text: string): string {
-  return text.replaceAll("'", "''");
+  return text.replaceAll("\\", "\\\\").replaceAll("'", "''");
 }
 
 /** Settings of ours that a declared parameter replaces; the others are fixed. */
