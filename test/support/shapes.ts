@@ -1,0 +1,37 @@
+import type { MemberDeclaration } from "../../model/declaration.ts";
+import type { Group } from "../../model/group.ts";
+
+/** pg1 to pg9, each on a host of its own name, with one address to serve and one to replicate. */
+export function member(name: string, overrides: Partial<MemberDeclaration> = {}): MemberDeclaration {
+  const number = name.slice(-1);
+  return {
+    name,
+    host: name,
+    port: 5432,
+    dataDirectory: `/var/lib/postgresql/17/orders-${name}`,
+    candidate: true,
+    replicationAddress: `203.0.113.1${number}`,
+    serviceAddress: `198.51.100.1${number}`,
+    ...overrides,
+  };
+}
+
+/** Cluster orders: PostgreSQL 17 on pg1 to pg3, pg1 is primary, nothing synchronous. */
+export function group(overrides: Partial<Group> = {}): Group {
+  return {
+    cluster: "orders",
+    postgresVersion: 17,
+    members: [member("pg1"), member("pg2"), member("pg3")],
+    primary: "pg1",
+    synchronous: "off",
+    parameters: {},
+    clientNetworks: [],
+    walSegmentSize: "16MB",
+    slotSizeLimit: "10GB",
+    socketUsers: ["root"],
+    onDrift: "adopt",
+    onDestroy: "keep",
+    limits: { lagBytes: 16 * 1024 * 1024, lagSeconds: 10, transactionSeconds: 60, stopSeconds: 30 },
+    ...overrides,
+  };
+}
