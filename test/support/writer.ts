@@ -63,6 +63,8 @@ export interface Writer {
   acknowledged(): number;
   /** The longest stretch that reaches beyond this moment (milliseconds since 1970), the running one included. */
   longestGap(since: number): Gap;
+  /** All stretches of 50 ms and more that reach beyond this moment, the running one included. */
+  gapsSince(since: number): Gap[];
   /** Returns once a row that was sent after this call is acknowledged. */
   waitForAcknowledgement(limitSeconds: number): Promise<void>;
   /**
@@ -171,6 +173,7 @@ function createWriter(
     run: shared.run,
     acknowledged: () => mine.length + watched.length,
     longestGap: (since) => longest(untilNow(), since),
+    gapsSince: (since) => findGaps(mine, untilNow(), gapMilliseconds, since),
     async waitForAcknowledgement(limitSeconds) {
       const since = now();
       while ((mine.at(-1)?.sentAt ?? 0) < since) {

@@ -1,0 +1,70 @@
+import { clock, noRows, startProbe, stopProbe } from "./probe.ts";
+import type { Measurement } from "./results.ts";
+import { type Section, secondsText } from "./section.ts";
+import { declare, freshCluster, preview, up } from "./stack.ts";
+
+const most = 5;
+
+/** What a person waits for every day: an `up` and a preview that change nothing. */
+export const noChange: Section = {
+  name: "noop",
+  limitMinutes: 10,
+  async run(bench) {
+    const cluster = await freshCluster(await bench.lab(true), { walSegmentSize: "16MB" });
+    cluster.close();
+    const ups: number[] = [];
+    const previews: number[] = [];
+    for (let round = 0; round < Math.min(bench.rounds, most); round++) {
+      bench.checkTime();
+      ups.push(await up());
+      previews.push(await preview());
+      bench.report(
+        `without a change: up ${secondsText(ups.at(-1) ?? 0)}, preview ${secondsText(previews.at(-1) ?? 0)}`,
+      );
+    }
+    bench.keep({ what: "`pulumi up --yes --skip-preview`, no change", seconds: ups, goal: { p50: 3 } });
+    bench.keep({ what: "`pulumi preview`, no change", seconds: previews, goal: { p50: 4 } });
+    return {};
+  },
+};
+
+/** The switchover as a user does it: one changed line and `pulumi up`, Pulumi's own work on the same machine included. */
+export const wholeCli: Section = {
+  name: "cli",
+  limitMinutes: 15,
+  async run(bench) {
+    const lab = await bench.lab(true);
+    const wish = { walSegmentSize: "16MB" } as const;
+    const cluster = await freshCluster(lab, wish);
+    const probe = await startProbe(cluster, 600);
+    const gaps: number[] = [];
+    const ups: number[] = [];
+    let rows = noRows;
+    try {
+      for (let round = 0; round < Math.min(bench.rounds, most); round++) {
+        bench.checkTime();
+        const { member: from } = await cluster.primary();
+        const to = from === "pg1" ? "pg2" : "pg1";
+        declare(lab, { ...wish, primary: to });
+        const since = clock();
+        ups.push(await up());
+        await probe.writer.waitForAcknowledgement(30);
+        const handover = probe.writer.gapsSince(since).find((gap) => gap.from === from && gap.to === to);
+        gaps.push((handover ?? probe.writer.longestGap(since)).milliseconds / 1000);
+        bench.report(`through the CLI: gap ${secondsText(gaps.at(-1) ?? 0)}, up ${secondsText(ups.at(-1) ?? 0)}`);
+      }
+    } finally {
+      rows = await stopProbe(cluster, probe, rows);
+      cluster.close();
+      const gap: Measurement = {
+        what: "gap in which the server changed",
+        seconds: gaps,
+        goal: { p50: 0.2, most: 0.5 },
+        rows,
+      };
+      bench.keep(gap);
+      bench.keep({ what: "the whole `pulumi up`", seconds: ups });
+    }
+    return {};
+  },
+};
