@@ -36,6 +36,8 @@ export interface TestStack {
   start(...args: string[]): Running;
   /** The whole state as text, secrets encrypted. */
   exportState(): Promise<string>;
+  /** The stack's outputs, secrets in clear. */
+  outputs(): Promise<Record<string, Record<string, string>>>;
   /** Removes state and stack file; hosts are not touched. */
   forget(): Promise<void>;
 }
@@ -78,9 +80,16 @@ export async function openStack(options: StackOptions): Promise<TestStack> {
     return { child, output: () => output, ended };
   };
   const run = (...args: string[]) => start(...args).ended;
-  const onStack = ["--stack", options.name, "--config-file", stackFile, "--non-interactive"];
+  const onStack = ["--stack", options.name, "--non-interactive"];
+  /** The verbs that read the stack file take its place; the others do not know that option. */
+  const withPlace = (verb: string | undefined) =>
+    ["cancel", "stack", "state"].includes(verb ?? "") ? onStack : [...onStack, "--config-file", stackFile];
+  const call = (...args: string[]) => run(...args, ...withPlace(args[0]));
+  // Verbs without the option leave the salt where the stack file would be by default.
+  const forgetDefaultFile = () => rm(join(root, "stacks", `Pulumi.${options.name}.yaml`), { force: true });
 
   const created = await run("stack", "init", options.name, "--non-interactive");
+  await forgetDefaultFile();
   if (created.exitCode !== 0) throw new Error(`pulumi stack init: ${created.output}`);
   return {
     stackFile,
@@ -90,15 +99,19 @@ export async function openStack(options: StackOptions): Promise<TestStack> {
       else edited.setIn(["config", ...path], edited.createNode(value));
       await writeFile(stackFile, edited.toString({ lineWidth: 0 }));
     },
-    preview: (...args) => run("preview", ...onStack, ...args),
-    up: (...args) => run("up", "--yes", "--skip-preview", ...onStack, ...args),
-    destroy: (...args) => run("destroy", "--yes", "--skip-preview", ...onStack, ...args),
-    pulumi: (...args) => run(...args, ...onStack),
-    start: (...args) => start(...args, ...onStack),
+    preview: (...args) => call("preview", ...args),
+    up: (...args) => call("up", "--yes", "--skip-preview", ...args),
+    destroy: (...args) => call("destroy", "--yes", "--skip-preview", ...args),
+    pulumi: call,
+    start: (...args) => start(...args, ...withPlace(args[0])),
     async exportState() {
-      return (await run("stack", "export", "--stack", options.name, "--non-interactive")).output;
+      return (await call("stack", "export")).output;
+    },
+    async outputs() {
+      return JSON.parse((await call("stack", "output", "--json", "--show-secrets")).output);
     },
     async forget() {
+      await forgetDefaultFile();
       await rm(directory, { recursive: true, force: true });
     },
   };

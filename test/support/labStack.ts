@@ -1,0 +1,93 @@
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import type { Lab, LabHost } from "../../lab/lab.ts";
+import type { Running } from "./stack.ts";
+
+/** What a stack file says of these hosts of a lab: all three networks, and the lab's own key. */
+export function hostsConfig(
+  lab: Lab,
+  names: readonly string[] = lab.hosts.map((host) => host.name),
+): Record<string, Record<string, unknown>> {
+  return {
+    "pgha:ssh": { user: "root", privateKeyFile: lab.keyFile },
+    "pgha:hosts": Object.fromEntries(
+      names.map((name) => {
+        const { addresses, hostKey }: LabHost = lab.host(name);
+        return [name, { address: { ...addresses }, hostKey }];
+      }),
+    ),
+  };
+}
+
+/** A command inside a host that has to succeed; its standard output without the last newline. */
+export async function onHost(lab: Lab, host: string, argv: readonly string[], limitSeconds = 30): Promise<string> {
+  const { exitCode, stdout, stderr } = await lab.insideHost(host, argv, limitSeconds);
+  if (exitCode !== 0) throw new Error(`${host}: ${argv.join(" ")}: exit code ${exitCode}: ${stderr}${stdout}`);
+  return stdout.replace(/\n$/, "");
+}
+
+/** A shell script inside a host that has to succeed. */
+export function scriptOnHost(lab: Lab, host: string, script: string, limitSeconds = 30): Promise<string> {
+  return onHost(lab, host, ["sh", "-euc", script], limitSeconds);
+}
+
+/** What psql prints for one statement, as a superuser on the host's own socket: fields apart by |, rows by newlines. */
+export function sql(lab: Lab, host: string, statement: string, port = 5432): Promise<string> {
+  const psql = ["psql", "--no-psqlrc", "-At", "-v", "ON_ERROR_STOP=1", "-p", String(port), "-c", statement];
+  return onHost(lab, host, ["runuser", "-u", "postgres", "--", ...psql], 20);
+}
+
+/** Packages, accounts, and everything of ours or where data lies: the same text as long as nothing was touched. */
+export async function fingerprint(lab: Lab, host: string): Promise<string> {
+  const text = await scriptOnHost(
+    lab,
+    host,
+    `dpkg-query -W -f '\${Package} \${Version} \${Status}\\n'
+     find /etc/pgha /var/lib/pgha /etc/systemd/system /etc/postgresql-common /var/lib/postgresql /etc/hosts /etc/passwd \
+       -printf '%p %y %u %g %m %s %T@\\n' 2>/dev/null | sort
+     systemctl list-units --no-legend --plain 'pgha*'`,
+  );
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/** Ends a running pulumi as a power failure would: the CLI, its language host and its providers, at once. */
+export function killTree(running: Running): void {
+  const pid = running.child.pid;
+  if (pid === undefined) return;
+  for (const one of [pid, ...descendants(pid)]) {
+    try {
+      process.kill(one, "SIGKILL");
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+}
+
+function descendants(root: number): number[] {
+  const parents = new Map<number, number>();
+  for (const entry of readdirSync("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    try {
+      const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
+      parents.set(Number(entry), Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]));
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  const found: number[] = [];
+  const open = [root];
+  for (let parent = open.pop(); parent !== undefined; parent = open.pop()) {
+    for (const [pid, of] of parents) {
+      if (of !== parent) continue;
+      found.push(pid);
+      open.push(pid);
+    }
+  }
+  return found;
+}
+
+/** The diagnostics of a run without colours, the engine's progress lines and trailing blanks. */
+export function plain(output: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what colours are made of
+  return output.replaceAll(/\u001b\[[0-9;]*m/g, "");
+}
