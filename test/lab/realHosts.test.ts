@@ -2,9 +2,9 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Lab, openLab } from "./lab.ts";
-import type { NetworkName } from "./names.ts";
-import { run, waitFor } from "./shell.ts";
+import { type Lab, openLab } from "../../lab/lab.ts";
+import type { NetworkName } from "../../lab/names.ts";
+import { run, waitFor } from "../../lab/shell.ts";
 
 let lab: Lab;
 
