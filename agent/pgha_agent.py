@@ -226,6 +226,22 @@ def hold(arguments):
             return
 
 
+def while_held(arguments, act):
+    """Does `act` only while this host's lock is alive and of our epoch; meanwhile nobody can take it over. A word that
+    arrives late, from an orchestrator that was cut off or asleep, so does nothing."""
+    guard = os.open(arguments["lock"] + ".guard", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(guard, fcntl.LOCK_EX)
+    try:
+        current = lock_state(arguments["lock"])
+        if current["epoch"] != arguments["epoch"] or not current["alive"]:
+            say(result="lock lost", **current)
+            return False
+        act()
+        return True
+    finally:
+        os.close(guard)
+
+
 # --- demote: stands armed beside the primary, so that the outage begins with one line and not with a new process
 
 SHUT_DOWN = 1  # DBState DB_SHUTDOWNED
@@ -253,16 +269,20 @@ def demote(arguments):
         say(result="disarmed")
         return
     started = time.monotonic()
-    stopping = subprocess.Popen(
-        ["systemctl", "stop", "--no-block", arguments["unit"]], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-    # Durable before anybody may promote: after a power cut this host must come back as a standby.
-    signal = os.path.join(directory, "standby.signal")
-    created = os.open(signal, os.O_WRONLY | os.O_CREAT, 0o600)
-    os.fchown(created, owner.st_uid, owner.st_gid)
-    os.fsync(created)
-    os.close(created)
-    fsync_directory(directory)
+    stopping = []
+
+    def stop():
+        command = ["systemctl", "stop", "--no-block", arguments["unit"]]
+        stopping.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
+        # Durable before anybody may promote: after a power cut this host must come back as a standby.
+        created = os.open(os.path.join(directory, "standby.signal"), os.O_WRONLY | os.O_CREAT, 0o600)
+        os.fchown(created, owner.st_uid, owner.st_gid)
+        os.fsync(created)
+        os.close(created)
+        fsync_directory(directory)
+
+    if not while_held(arguments, stop):
+        return
     while time.monotonic() - started < arguments["limitSeconds"]:
         identifier, state, checkpoint, timeline = read_control(descriptor)
         if state == SHUT_DOWN:
@@ -273,13 +293,53 @@ def demote(arguments):
                 timeline=timeline,
                 milliseconds=round((time.monotonic() - started) * 1000, 1),
             )
-            stopping.wait(10)
+            stopping[0].wait(10)
             return
         time.sleep(0.0005)
     say(result="not shut down")
 
 
-VERBS = {"observe": observe, "hold": hold, "demote": demote}
+# --- restore: the old primary comes back
+
+HUNG_STOP_SECONDS = 15
+
+
+def restore(arguments):
+    """A postmaster that lingers after `shut down`, for a standby that does not answer, is not waited for."""
+    unit, directory = arguments["unit"], arguments["dataDirectory"]
+    descriptor = os.open(os.path.join(directory, "global", "pg_control"), os.O_RDONLY)
+
+    def stop():
+        run(["systemctl", "stop", "--no-block", unit], 10)
+
+    if not while_held(arguments, stop):
+        return
+    began = quit_at = time.monotonic()
+    while unit_state(unit)[0] not in ("inactive", "failed"):
+        now = time.monotonic()
+        if now - began > arguments["limitSeconds"]:
+            say(result="not stopped")
+            return
+        # Before that, quitting is a crash, which empties unlogged tables: only a stop that hangs is ended so.
+        if now >= quit_at and (read_control(descriptor)[1] == SHUT_DOWN or now - began > HUNG_STOP_SECONDS):
+            run(["systemctl", "kill", "--kill-who=main", "--signal=SIGQUIT", unit], 10)
+            quit_at = now + 5
+        time.sleep(0.01)
+
+    def start():
+        try:
+            os.unlink(os.path.join(directory, "standby.signal"))
+        except FileNotFoundError:
+            pass
+        fsync_directory(directory)
+        run(["systemctl", "reset-failed", unit], 10)
+        run(["systemctl", "start", "--no-block", unit], 10)
+
+    if while_held(arguments, start):
+        say(result="started")
+
+
+VERBS = {"observe": observe, "hold": hold, "demote": demote, "restore": restore}
 
 
 def main():

@@ -1,3 +1,4 @@
+import { UserError } from "../model/fault.ts";
 import { memberHealth } from "../model/health.ts";
 import { describeMember, type MemberObservation, type ReachedMember } from "../model/observation.ts";
 import { steadyRole } from "../model/rendering.ts";
@@ -29,6 +30,7 @@ export async function converge(
   const observed = new Map(observations.map((observation) => [observation.member, observation]));
   const reached = access.members.filter((member) => observed.get(member.name)?.reached === true);
   const of = (member: MemberAccess) => observed.get(member.name) as ReachedMember;
+  refuseSecondDatabase(access, primaryName, observations);
   await Promise.all(reached.map((member) => layFiles(access, member, of(member), passwords)));
   stopIfCancelled(reporter, "before the data was touched");
 
@@ -51,6 +53,27 @@ export async function converge(
   }
   await Promise.all(reached.map((member) => undoAlterSystem(member, of(member))));
   await waitUntilSettled(access, primaryName, reporter);
+}
+
+/** initdb beside data of the cluster, or beside a host that may hold it, would make a second database of its name. */
+function refuseSecondDatabase(
+  access: ClusterAccess,
+  primaryName: string,
+  observations: readonly MemberObservation[],
+): void {
+  const primary = observations.find((observation) => observation.member === primaryName);
+  if (primary?.reached && hasReadyData(primary)) return;
+  const mayHold = observations.filter(
+    (seen) =>
+      !seen.reached ||
+      seen.local.marker?.state === "ready" ||
+      (seen.local.marker === undefined && seen.local.dataDirectory === "data"),
+  );
+  if (primary?.reached && mayHold.length === 0) return;
+  const members = observations.map((seen) => `  ${describeMember(seen)}`).join("\n");
+  throw new UserError(
+    `${access.group.cluster}: ${primaryName} has no data to be primary with, and initdb is only done where no member can hold any.\n  Nothing was touched. Bring every member back, then run \`pulumi up\` again.\n${members}`,
+  );
 }
 
 /** Lets every member finish its own work before the first fault is told: a clone is not left to itself. */

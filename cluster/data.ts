@@ -90,17 +90,6 @@ export async function markStandby(member: MemberAccess): Promise<void> {
   });
 }
 
-/** The next start is as a primary. */
-export async function unmarkStandby(member: MemberAccess): Promise<void> {
-  const signal = `${member.declaration.dataDirectory}/standby.signal`;
-  await member.host.must({
-    argv: ["sh", "-c", 'rm -f "$1" && sync "$(dirname "$1")"', "sh", signal],
-    as: "postgres",
-    limitSeconds: 20,
-    purpose: `make ${member.name} primary again`,
-  });
-}
-
 async function systemIdentifierOf(member: MemberAccess): Promise<string> {
   const text = await member.host.must({
     argv: [`${member.programs}/pg_controldata`, "-D", member.declaration.dataDirectory],

@@ -15,11 +15,21 @@ export interface ArmedOutage {
 
 export interface OutageResult {
   readonly checkpointLsn: string;
-  readonly outageMilliseconds: number;
-  readonly moments: readonly { readonly what: string; readonly milliseconds: number }[];
+  readonly moments: readonly Moment[];
+  /**
+   * The first commit that the new primary's synchronous rule acknowledges ends the outage. Where the rule needs the old
+   * primary, that comes only once it follows.
+   */
+  readonly acknowledged: Promise<Moment>;
 }
 
-/** The outage began and failed. `promoteSent`: the target may be, or may become, writable. */
+/** Counted from the order to stop. */
+export interface Moment {
+  readonly what: string;
+  readonly milliseconds: number;
+}
+
+/** The outage began and failed before the target was seen writable. `promoteSent`: it may be, or may become so. */
 export class OutageFailed extends UserError {
   constructor(
     readonly promoteSent: boolean,
@@ -32,13 +42,27 @@ export class OutageFailed extends UserError {
 const proofLimitMilliseconds = 5_000;
 const promoteLimitMilliseconds = 60_000;
 
-/** Stands the demoting helper beside the primary; until it hears `go` it does nothing, and without us it goes away. */
-export async function armDemoter(access: ClusterAccess, old: MemberAccess): Promise<AgentConversation> {
+/**
+ * Stands the demoting helper beside the primary; until it hears `go` it does nothing, and without us it goes away. A `go`
+ * that arrives when the lock is no longer ours does nothing either.
+ */
+export async function armDemoter(
+  access: ClusterAccess,
+  old: MemberAccess,
+  lock: Pick<ClusterLock, "epoch">,
+): Promise<AgentConversation> {
   const limitSeconds = access.group.limits.stopSeconds;
+  const { paths, declaration } = old;
   const demoter = await converseWithAgent(
     old.host,
     "demote",
-    { dataDirectory: old.declaration.dataDirectory, unit: old.paths.unit, limitSeconds },
+    {
+      dataDirectory: declaration.dataDirectory,
+      unit: paths.unit,
+      limitSeconds,
+      lock: paths.lock,
+      epoch: lock.epoch,
+    },
     { limitSeconds: limitSeconds + 120, purpose: `demote ${old.name}` },
   );
   const answer = await demoter.answer(20);
@@ -61,13 +85,16 @@ export async function runOutage(
   lock: ClusterLock,
 ): Promise<OutageResult> {
   const began = performance.now();
-  const moments: { what: string; milliseconds: number }[] = [];
-  const mark = (what: string) => moments.push({ what, milliseconds: performance.now() - began });
+  const moments: Moment[] = [];
+  const momentOf = (what: string): Moment => ({ what, milliseconds: performance.now() - began });
+  const mark = (what: string) => moments.push(momentOf(what));
 
   armed.demoter.say("go");
-  const answer = shutDown.safeParse(await before(() => armed.demoter.answer(access.group.limits.stopSeconds + 10)));
-  if (!answer.success)
-    throw new OutageFailed(false, `the primary did not shut down within ${access.group.limits.stopSeconds} s`);
+  const limitSeconds = access.group.limits.stopSeconds;
+  const said = await before(() => armed.demoter.answer(limitSeconds + 10));
+  if (said.result === "lock lost") throw new OutageFailed(false, `${said.holder} took the cluster over`);
+  const answer = shutDown.safeParse(said);
+  if (!answer.success) throw new OutageFailed(false, `the primary did not shut down within ${limitSeconds} s`);
   const stopped = answer.data;
   mark("shut down");
   if (stopped.timeline !== expected.timeline || stopped.systemIdentifier !== expected.systemIdentifier) {
@@ -84,14 +111,16 @@ export async function runOutage(
   try {
     await armed.target.query("select pg_promote(false)");
     await waitUntilWritable(armed.target);
-    mark("writable");
-    // The first commit that the synchronous rule acknowledges ends the outage: it needs no table.
-    await armed.probe.query("select pg_logical_emit_message(true, 'pgha', 'switchover')");
-    mark("acknowledged");
   } catch (error) {
     throw new OutageFailed(true, messageOf(error));
   }
-  return { checkpointLsn: stopped.checkpointLsn, outageMilliseconds: performance.now() - began, moments };
+  // From here on only forward: the target is primary.
+  mark("writable");
+  const acknowledged = armed.probe
+    .query("select pg_logical_emit_message(true, 'pgha', 'switchover')") // it needs no table
+    .then(() => momentOf("acknowledged"));
+  acknowledged.catch(() => undefined);
+  return { checkpointLsn: stopped.checkpointLsn, moments, acknowledged };
 }
 
 async function before<T>(work: () => Promise<T>): Promise<T> {
@@ -109,17 +138,32 @@ function messageOf(error: unknown): string {
 /** The target's flushed WAL must reach the end, not only the start, of the old primary's shutdown checkpoint record. */
 async function proveReceived(access: ClusterAccess, target: SqlSession, checkpointLsn: string): Promise<void> {
   const end = shutdownCheckpointEnd(checkpointLsn, segmentBytes(access.group.walSegmentSize));
-  const deadline = performance.now() + proofLimitMilliseconds;
-  for (;;) {
-    const rows = await target.query<{ lsn: string | null }>("select pg_last_wal_receive_lsn()::text as lsn");
-    const received = rows[0]?.lsn ?? "0/0";
-    if (lsnValue(received) >= end) return;
-    if (performance.now() > deadline) {
-      throw new OutageFailed(
-        false,
-        `the target received WAL up to ${received}, but the old primary's shutdown checkpoint is at ${checkpointLsn}`,
-      );
-    }
+  const missing = (found: string) =>
+    new OutageFailed(false, `${found}, but the old primary's shutdown checkpoint is at ${checkpointLsn}`);
+  let received = "nothing yet";
+  const poll = async () => {
+    const deadline = performance.now() + proofLimitMilliseconds;
+    do {
+      const rows = await target.query<{ lsn: string | null }>("select pg_last_wal_receive_lsn()::text as lsn");
+      received = rows[0]?.lsn ?? "0/0";
+      if (lsnValue(received) >= end) return;
+    } while (performance.now() < deadline);
+    throw missing(`the target received WAL up to ${received}`);
+  };
+  await within(poll(), proofLimitMilliseconds + 1000, () => missing("the target does not answer"));
+}
+
+/** A target that stands still must not keep the old primary from coming back. */
+async function within<T>(work: Promise<T>, milliseconds: number, late: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), milliseconds);
+  });
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    clearTimeout(timer);
+    work.catch(() => undefined);
   }
 }
 

@@ -6,11 +6,11 @@ import type { ClusterAccess } from "./access.ts";
 import { layRole } from "./configuration.ts";
 import { markStandby } from "./data.ts";
 import { removeJournal } from "./journal.ts";
-import { acquireLock, heldByOther } from "./lock.ts";
+import { acquireLock, type ClusterLock, heldByOther } from "./lock.ts";
 import { observeMembers, readLocks } from "./observe.ts";
 import { undoQuiet } from "./quiet.ts";
 import type { Reporter } from "./reporter.ts";
-import { restoreOldPrimary } from "./restore.ts";
+import { restoreOldPrimary, stopPromotedOrPromoting } from "./restore.ts";
 import { resetSlots } from "./roles.ts";
 import { startService, stopService } from "./service.ts";
 
@@ -33,7 +33,7 @@ export async function recoverHandover(access: ClusterAccess, holder: string, rep
   try {
     // Only what is seen under the lock is acted on.
     const observations = await observeMembers(access);
-    await carryOut(access, observations, reporter);
+    await carryOut(access, observations, lock, reporter);
   } finally {
     await lock.release();
   }
@@ -42,12 +42,14 @@ export async function recoverHandover(access: ClusterAccess, holder: string, rep
 async function carryOut(
   access: ClusterAccess,
   observations: readonly MemberObservation[],
+  lock: ClusterLock,
   reporter: Reporter,
 ): Promise<void> {
   const journal = openJournal(observations);
   if (journal === undefined) return;
   const recovery = recoveryOf(journal, observations);
   const old = access.member(journal.from);
+  const target = access.member(journal.to);
   const reachedNames = observations
     .filter((observation) => observation.reached)
     .map((observation) => observation.member);
@@ -64,13 +66,20 @@ async function carryOut(
       break;
     case "restore":
       reporter.progress(`${old.name} comes back as primary`);
-      await restoreOldPrimary(old);
+      // A promotion that somebody asked for and nobody saw may still be under way: stopped, the target cannot lie.
+      await stopPromotedOrPromoting(target, journal, "its orchestrator ended");
+      await restoreOldPrimary(old, lock);
+      await startService(target, 300);
       reporter.info(
         `the unfinished switchover ${journal.from} -> ${journal.to} was undone: ${old.name} is primary again`,
       );
       await undoQuiet(access, standbys);
       break;
     case "forward": {
+      if (recovery.startTarget) {
+        reporter.progress(`${target.name} was promoted, and is started`);
+        await startService(target, 300);
+      }
       reporter.progress(`${old.name} follows ${journal.to}`);
       if (reached.includes(old)) {
         const running = observations.some(

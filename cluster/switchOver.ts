@@ -15,7 +15,7 @@ import { recordEvidence } from "./evidence.ts";
 import { removeJournal, writeJournal } from "./journal.ts";
 import { acquireLock, type ClusterLock, heldByOther } from "./lock.ts";
 import { type LockState, observeMembers, readLocks } from "./observe.ts";
-import { armDemoter, OutageFailed, type OutageResult, runOutage } from "./outage.ts";
+import { armDemoter, type Moment, OutageFailed, type OutageResult, runOutage } from "./outage.ts";
 import { applyRole, quietDown, undoQuiet } from "./quiet.ts";
 import { type Reporter, stopIfCancelled } from "./reporter.ts";
 import { restoreOldPrimary, stopPromotedOrPromoting } from "./restore.ts";
@@ -97,6 +97,7 @@ export async function switchOver(
   const reached = access.members.filter((member) => ready.locks.has(member.name));
   reporter.progress("locking the members");
   const lock = await acquireLock(access, reached, ready.locks, holderName());
+  const sessions = openSessions();
   try {
     await writeJournal([old, target], {
       operation: "switchover",
@@ -108,8 +109,8 @@ export async function switchOver(
       holder: holderName(),
     });
     const rePointed = ready.plan.rePointed.map((name) => access.member(name));
-    const outage = await handOver(access, old, target, rePointed, seen, lock, reporter);
-    const streamingAgain = await follow(access, old, target, outage, reporter);
+    const outage = await handOver(access, { old, target, rePointed, sessions }, seen, lock, reporter);
+    const followed = await follow(access, old, target, outage, lock, reporter);
     await removeJournal([old, target]);
     const evidence = await recordEvidence(access, target, outage.checkpointLsn, seen.timeline);
     const timeline = await newTimeline(target);
@@ -120,12 +121,13 @@ export async function switchOver(
       newTimeline: timeline,
       checkpointLsn: outage.checkpointLsn,
       evidence,
-      outageMilliseconds: outage.outageMilliseconds,
+      outageMilliseconds: followed.acknowledged.milliseconds,
       predictedMilliseconds: ready.prediction.totalMilliseconds,
-      moments: outage.moments,
-      streamingAgainMilliseconds: streamingAgain,
+      moments: [...outage.moments, followed.acknowledged],
+      streamingAgainMilliseconds: followed.streamingAgainMilliseconds,
     };
   } finally {
+    await sessions.close();
     await lock.release();
   }
 }
@@ -155,31 +157,49 @@ function refuseIfBlocked(access: ClusterAccess, checks: readonly Check[]): void 
   );
 }
 
-/** Steps 5 to 8. Whatever fails before the promotion was asked for puts the old primary back. */
+/** The sessions of a handover: opened before the outage, closed after it whatever happens. */
+function openSessions() {
+  const opened: SqlSession[] = [];
+  return {
+    async open(member: MemberAccess, statementLimitSeconds: number): Promise<SqlSession> {
+      const session = await member.connect({ statementLimitSeconds });
+      opened.push(session);
+      return session;
+    },
+    async close(): Promise<void> {
+      await Promise.all(opened.map((session) => session.close()));
+    },
+  };
+}
+
+interface Parties {
+  readonly old: MemberAccess;
+  readonly target: MemberAccess;
+  readonly rePointed: readonly MemberAccess[];
+  readonly sessions: ReturnType<typeof openSessions>;
+}
+
+/** The first commit may have to wait until the old primary has come back and streams. */
+const firstCommitLimitSeconds = 420;
+
+/** Steps 5 to 8. Whatever fails before the target is primary puts the old one back. */
 async function handOver(
   access: ClusterAccess,
-  old: MemberAccess,
-  target: MemberAccess,
-  rePointed: readonly MemberAccess[],
+  parties: Parties,
   seen: Seen,
   lock: ClusterLock,
   reporter: Reporter,
 ): Promise<OutageResult & { readonly began: number }> {
-  const undo = async () => {
-    await undoQuiet(access, [target, ...rePointed]);
-    await removeJournal([old, target]);
-  };
-  const sessions: SqlSession[] = [];
-  const open = async (member: MemberAccess, statementLimitSeconds: number) => {
-    const session = await member.connect({ statementLimitSeconds });
-    sessions.push(session);
-    return session;
-  };
+  const { old, target, rePointed, sessions } = parties;
   try {
-    const [oldSession, targetSession, probe] = await Promise.all([open(old, 120), open(target, 60), open(target, 60)]);
+    const [oldSession, targetSession, probe] = await Promise.all([
+      sessions.open(old, 120),
+      sessions.open(target, 60),
+      sessions.open(target, firstCommitLimitSeconds),
+    ]);
     reporter.progress(`quieting ${old.name} and ${target.name}`);
     await quietDown(access, { old: oldSession, target: targetSession }, target, rePointed);
-    const demoter = await armDemoter(access, old);
+    const demoter = await armDemoter(access, old, lock);
     lock.assertHeld();
     if (reporter.cancelled.aborted) {
       demoter.end();
@@ -190,32 +210,41 @@ async function handOver(
     const result = await runOutage(access, { demoter, target: targetSession, probe }, seen, lock);
     return { ...result, began };
   } catch (error) {
-    if (!(error instanceof OutageFailed)) {
-      await undo();
-      throw error;
-    }
+    if (!(error instanceof OutageFailed)) throw await leaveQuiet(access, parties, error);
     reporter.progress(`undoing: ${error.message}`);
     if (error.promoteSent) await stopPromotedOrPromoting(target, seen, error.message);
-    const milliseconds = await restoreOldPrimary(old);
+    const milliseconds = await restoreOldPrimary(old, lock);
+    reporter.progress(`undoing: ${old.name} is primary again, and ${target.name} returns to its steady state`);
     if (error.promoteSent) await startService(target, 60);
-    await undo();
-    throw new UserError(
+    const undone = new UserError(
       `switchover ${old.name} -> ${target.name} undone: ${error.message}.\n  ${old.name} is primary again (writable ${seconds(milliseconds)} after the decision). Find the cause and run \`pulumi up\` again.`,
     );
-  } finally {
-    await Promise.all(sessions.map((session) => session.close()));
+    throw await leaveQuiet(access, parties, undone);
   }
 }
 
-/** Steps 9 and 11: the old primary follows, the others go back to the steady state. Returns when all stream, counted from the stop. */
+/** Back to the steady state. What cannot be put back now keeps its journal, and the next `up` finds it there. */
+async function leaveQuiet(
+  access: ClusterAccess,
+  { old, target, rePointed }: Parties,
+  cause: unknown,
+): Promise<unknown> {
+  await undoQuiet(access, [target, ...rePointed]);
+  await Promise.allSettled([removeJournal([old]), removeJournal([target])]);
+  return cause;
+}
+
+/** Steps 9 and 11: the old primary follows, the others go back to the steady state. Times count from the order to stop. */
 async function follow(
   access: ClusterAccess,
   old: MemberAccess,
   target: MemberAccess,
-  outage: { readonly began: number },
+  outage: { readonly began: number; readonly acknowledged: Promise<Moment> },
+  lock: ClusterLock,
   reporter: Reporter,
-): Promise<number> {
+): Promise<{ readonly acknowledged: Moment; readonly streamingAgainMilliseconds: number }> {
   reporter.progress(`${old.name} follows ${target.name}`);
+  lock.assertHeld();
   await applyRoleWhileDown(access, old);
   await startService(old, 300);
   const others = access.members.filter((member) => member !== old && member.name !== target.name);
@@ -225,7 +254,8 @@ async function follow(
     ...others.map((member) => applyRole(access, member, steadyRole).catch(() => undefined)),
   ]);
   await waitUntilSettled(access, target.name, reporter);
-  return performance.now() - outage.began;
+  const streamingAgainMilliseconds = performance.now() - outage.began;
+  return { acknowledged: await outage.acknowledged, streamingAgainMilliseconds };
 }
 
 /** The stop may still be ending: systemd waits for the postmaster, whose last act was to write pg_control. */

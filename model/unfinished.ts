@@ -1,4 +1,4 @@
-import { type Journal, type MemberObservation, reachedMembers } from "./observation.ts";
+import { type Journal, type MemberObservation, type ReachedMember, reachedMembers } from "./observation.ts";
 
 /** The journal of a handover that did not end, from whichever member has it; the newest epoch wins. */
 export function openJournal(observations: readonly MemberObservation[]): Journal | undefined {
@@ -23,8 +23,8 @@ export function unfinishedWork(observations: readonly MemberObservation[]): stri
 export type Recovery =
   /** Nobody was stopped: put the standbys back and forget it. */
   | { readonly kind: "clear" }
-  /** The target is primary: the old one follows, and the handover is complete. */
-  | { readonly kind: "forward" }
+  /** The target was promoted: the old one follows, and the handover is complete. `startTarget`: it is not running. */
+  | { readonly kind: "forward"; readonly startTarget: boolean }
   /** The old primary is down and nobody was promoted: it comes back. */
   | { readonly kind: "restore" }
   | { readonly kind: "stop"; readonly reason: string };
@@ -44,7 +44,7 @@ export function recoveryOf(journal: Journal, observations: readonly MemberObserv
       reason: `${writable.map((observation) => observation.member).join(" and ")} are both writable`,
     };
   }
-  if (only?.member === journal.to) return { kind: "forward" };
+  if (only?.member === journal.to) return { kind: "forward", startTarget: false };
   if (only?.member === journal.from) return { kind: "clear" };
   if (only !== undefined) return { kind: "stop", reason: `${only.member} became primary meanwhile` };
   if (unread.length > 0) {
@@ -53,9 +53,18 @@ export function recoveryOf(journal: Journal, observations: readonly MemberObserv
       reason: `${unread.map((observation) => observation.member).join(", ")} cannot be read, and may be primary`,
     };
   }
-  const ahead = reached.filter(
-    ({ local, postgres }) => (postgres?.timeline ?? local.controlData?.timeline ?? 0) > journal.timeline,
-  );
+  const timelineOf = ({ local, postgres }: ReachedMember) => postgres?.timeline ?? local.controlData?.timeline ?? 0;
+  const ahead = reached.filter((observation) => timelineOf(observation) > journal.timeline);
+  const target = reached.find((observation) => observation.member === journal.to);
+  const highest = Math.max(...ahead.map(timelineOf));
+  if (
+    target !== undefined &&
+    target.postgres === undefined &&
+    !target.local.standbySignal &&
+    timelineOf(target) === highest
+  ) {
+    return { kind: "forward", startTarget: true };
+  }
   if (ahead.length > 0) {
     return {
       kind: "stop",
@@ -63,8 +72,11 @@ export function recoveryOf(journal: Journal, observations: readonly MemberObserv
     };
   }
   const old = reached.find((observation) => observation.member === journal.from);
-  if (old?.local.controlData?.state !== "shut down" && old?.local.controlData?.state !== "in production") {
-    return { kind: "stop", reason: `${journal.from} has the state "${old?.local.controlData?.state ?? "unknown"}"` };
+  if (old === undefined || old.local.dataDirectory !== "data" || timelineOf(old) !== journal.timeline) {
+    return {
+      kind: "stop",
+      reason: `${journal.from} has no data on timeline ${journal.timeline}, on which it was primary`,
+    };
   }
   return { kind: "restore" };
 }

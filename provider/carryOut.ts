@@ -8,7 +8,7 @@ import { generatePassword, type Passwords } from "../cluster/roles.ts";
 import { holderName, preflight, switchOver } from "../cluster/switchOver.ts";
 import { FaultsFound, UserError } from "../model/fault.ts";
 import { groupOf } from "../model/group.ts";
-import { type DeclaredGroup, diffGroup, type GroupState } from "../model/groupDiff.ts";
+import { type DeclaredGroup, diffGroup, factsOf, type GroupState } from "../model/groupDiff.ts";
 import { describeMember, isEmptyAndUnmarked, type MemberObservation, reachedMembers } from "../model/observation.ts";
 import { refusedChanges, roomFaults } from "../model/refusals.ts";
 import { planText, reportText } from "../model/report.ts";
@@ -149,7 +149,12 @@ async function act(
       context.info(
         `${declared.cluster}: what was unfinished is done; \`pulumi up\` again carries out what else changed`,
       );
-      const member = journalGone.observed.kind === "known" ? journalGone.observed.member : declared.primary;
+      const { observed } = journalGone;
+      // Who is not confirmed is not converged to: the declared primary may be a standby now.
+      if (observed.kind !== "known" && observed.kind !== "stopped") {
+        throw stopped(declared, situationOf(factsOf(declared, journalGone)), after);
+      }
+      const { member } = observed;
       const passwords = await decidePasswords(access, task, member);
       await converge(access, member, after, passwords, context);
       return finish(access, task, appliedAfterRecovery(task, member), passwords);
