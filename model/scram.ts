@@ -25,7 +25,7 @@ export function saslprep(password: string): string {
 
 /** Tables C.1.2, B.1 and C.2 to C.9 of RFC 3454. */
 const otherSpaces = /[\u00a0\u1680\u2000-\u200b\u202f\u205f\u3000]/g;
-const invisible = /[\u034f\u180b\u180c\u180d\ufe00-\ufe0f\u00ad\u1806\u200c\u200d\u2060\ufeff]/gu;
+const invisible = /\u200d|[\u034f\u180b\u180c\u180d\ufe00-\ufe0f\u00ad\u1806\u200c\u2060\ufeff]/gu;
 const forbidden =
   /[\u0340\u0341\p{Cc}\p{Cs}\p{Co}\p{Noncharacter_Code_Point}\u06dd\u070f\u180e\u200e\u200f\u2028-\u202e\u2061-\u206f\u2ff0-\u2ffb\ufff9-\uffff\u{1d173}-\u{1d17a}\u{e0001}\u{e0020}-\u{e007f}]/u;
 
