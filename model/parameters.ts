@@ -75,8 +75,21 @@ export function parameterFaults(
   postgresVersion: number,
   path: readonly string[],
 ): Fault[] {
+  const seen = new Map<string, string>();
   return Object.entries(parameters).flatMap(([name, value]): Fault[] => {
     const at = [...path, name];
+    const first = seen.get(name.toLowerCase());
+    seen.set(name.toLowerCase(), name);
+    if (first !== undefined) {
+      return [
+        {
+          path: at,
+          found: `the parameter ${first} for a second time`,
+          expected: "each parameter once",
+          remedy: "Remove one of the two lines.",
+        },
+      ];
+    }
     const owner = fixed[name.toLowerCase()];
     if (owner !== undefined) {
       return [
@@ -148,7 +161,7 @@ export interface LiveSetting {
 export function sameSetting(declared: string, live: LiveSetting): boolean {
   const wanted = declared.trim();
   if (live.vartype === "bool") return booleanOf(wanted) === booleanOf(live.setting);
-  if (live.vartype === "enum") return wanted.toLowerCase() === live.setting.toLowerCase();
+  if (live.vartype === "enum") return sameChoice(wanted.toLowerCase(), live.setting.toLowerCase());
   if (live.vartype === "string") return listForm(wanted) === listForm(live.setting);
   const base = unitFactor(live.unit);
   const wantedNumber = numberOf(wanted, base);
@@ -157,6 +170,20 @@ export function sameSetting(declared: string, live: LiveSetting): boolean {
   // PostgreSQL rounds a value to its parameter's own unit.
   const tolerance = live.vartype === "integer" ? (base?.factor ?? 1) / 2 : Math.abs(liveNumber) * 1e-9;
   return Math.abs(wantedNumber - liveNumber) <= tolerance;
+}
+
+/** Other words for a choice that PostgreSQL takes, but never shows. */
+const synonyms: Readonly<Record<string, string>> = {
+  archive: "replica",
+  debug: "debug2",
+  hot_standby: "replica",
+};
+
+function sameChoice(wanted: string, live: string): boolean {
+  const boolean = booleanOf(wanted);
+  if (boolean === undefined) return (synonyms[wanted] ?? wanted) === live;
+  // Many choices are "on", "off" and something more; wal_compression shows its "on" as pglz.
+  return booleanOf(live) === boolean || (boolean && live === "pglz");
 }
 
 /** A live value as people would write it: "200", "64MB", "on". */
