@@ -1,6 +1,6 @@
-import { UserError } from "../model/fault.ts";
+import { type Fault, UserError } from "../model/fault.ts";
 import { memberPaths, replicationRole } from "../model/names.ts";
-import { type RoleSettings, renderConfiguration, renderRole } from "../model/rendering.ts";
+import { type RoleSettings, renderConfiguration, renderPostgresqlConf, renderRole } from "../model/rendering.ts";
 import { writeFile } from "../remote/files.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 
@@ -40,8 +40,8 @@ export async function layPassfile(access: ClusterAccess, member: MemberAccess, p
 export async function reloadConfiguration(member: MemberAccess): Promise<void> {
   await withSession(member, async (session) => {
     const faults = await session.query<{ name: string | null; sourcefile: string; sourceline: number; error: string }>(
-      `select name, sourcefile, sourceline, error from pg_file_settings
-        where error is not null and error <> 'setting could not be applied'
+      `select name, sourcefile, sourceline, error from pg_file_settings left join pg_settings using (name)
+        where error is not null and (error <> 'setting could not be applied' or context is distinct from 'postmaster')
        union all select 'pg_hba.conf', $1, line_number, error from pg_hba_file_rules where error is not null`,
       [member.paths.hba],
     );
@@ -54,5 +54,43 @@ export async function reloadConfiguration(member: MemberAccess): Promise<void> {
       );
     }
     await session.query("select pg_reload_conf()");
+  });
+}
+
+/* Reads the file as a starting server would, without a data directory; -C prints one setting and ends, also as root. */
+const judgeScript = `
+programs=$1
+[ -x "$programs/postgres" ] || exit 0
+directory=$(mktemp -d)
+trap 'rm -rf "$directory"' EXIT
+cat > "$directory/postgresql.conf"
+cd "$directory"
+LC_ALL=C "$programs/postgres" -C port -D "$directory" -c log_line_prefix= 2>&1 >/dev/null || true`;
+
+/**
+ * What PostgreSQL on the member's host says against the declared parameters, before any file is laid: a bad value in
+ * postgresql.conf would keep the instance from its next start. Nothing where PostgreSQL is not installed yet.
+ */
+export async function judgeParameters(access: ClusterAccess, member: MemberAccess): Promise<Fault[]> {
+  const { cluster, parameters, postgresVersion } = access.group;
+  const text = renderPostgresqlConf(access.group, member.declaration).replaceAll(/^include .*$/gm, "");
+  const said = await member.host.must({
+    argv: ["sh", "-c", judgeScript, "sh", member.programs],
+    stdin: text,
+    limitSeconds: 20,
+    purpose: `let PostgreSQL on ${member.host.name} read the parameters`,
+  });
+  return said.split("\n").flatMap((line): Fault[] => {
+    const reason = /^LOG: +(.*parameter "([^"]+)".*)$/.exec(line);
+    const name = Object.keys(parameters).find((key) => key.toLowerCase() === reason?.[2]?.toLowerCase());
+    if (reason === null || name === undefined) return [];
+    return [
+      {
+        path: ["pgha:clusters", cluster, "parameters", name],
+        found: `${parameters[name]}`,
+        expected: `a value that PostgreSQL ${postgresVersion} takes (it says: ${reason[1]})`,
+        remedy: "Correct the value.",
+      },
+    ];
   });
 }

@@ -1,4 +1,5 @@
 import { accessCluster, type ClusterAccess, type MemberAccess, withSession } from "../cluster/access.ts";
+import { judgeParameters } from "../cluster/configuration.ts";
 import { converge } from "../cluster/converge.ts";
 import { stateOf } from "../cluster/groupState.ts";
 import { writeMarker } from "../cluster/marker.ts";
@@ -6,11 +7,12 @@ import { observeMembers } from "../cluster/observe.ts";
 import { recoverHandover } from "../cluster/recover.ts";
 import { generatePassword, type Passwords } from "../cluster/roles.ts";
 import { holderName, preflight, switchOver } from "../cluster/switchOver.ts";
-import { FaultsFound, UserError } from "../model/fault.ts";
+import { FaultsFound, faultText, UserError } from "../model/fault.ts";
 import { groupOf } from "../model/group.ts";
 import { type DeclaredGroup, diffGroup, factsOf, type GroupState } from "../model/groupDiff.ts";
 import { describeMember, isEmptyAndUnmarked, type MemberObservation, reachedMembers } from "../model/observation.ts";
 import { refusedChanges, roomFaults } from "../model/refusals.ts";
+import { renderPostgresqlConf } from "../model/rendering.ts";
 import { planText, reportText } from "../model/report.ts";
 import { type Applied, type Situation, situationOf } from "../model/situation.ts";
 import { NoPostgres } from "../remote/errors.ts";
@@ -47,6 +49,7 @@ export async function carryOut(context: Context, task: Task): Promise<Saved> {
   const refused = refusedChanges(declared, task.olds, observations);
   if (refused.length > 0) throw new FaultsFound(refused, `Nothing was touched:`);
   await refuseWithoutRoom(access, declared, observations, state.observed);
+  await refuseBadParameters(access, observations);
   if (task.preview) {
     await announce(context, access, declared, situation, observations);
     return {
@@ -92,6 +95,17 @@ async function refuseWithoutRoom(
       : emptyDatabaseBytes;
   const faults = roomFaults(declared.cluster, targets, bytes, (member) => declared.members[member]?.host ?? member);
   if (faults.length > 0) throw new FaultsFound(faults, "Nothing was touched:");
+}
+
+/** PostgreSQL itself reads new parameters before anything is touched, at preview too. */
+async function refuseBadParameters(access: ClusterAccess, observations: readonly MemberObservation[]): Promise<void> {
+  const changed = reachedMembers(observations).filter((seen) => {
+    const member = access.member(seen.member);
+    return seen.local.files[member.paths.postgresqlConf] !== renderPostgresqlConf(access.group, member.declaration);
+  });
+  const faults = await Promise.all(changed.map((seen) => judgeParameters(access, access.member(seen.member))));
+  const different = new Map(faults.flat().map((fault) => [faultText(fault), fault]));
+  if (different.size > 0) throw new FaultsFound([...different.values()], "Nothing was touched:");
 }
 
 /** A fresh initdb, its WAL, and room to begin with. */
