@@ -48,7 +48,7 @@ function restartFaults(
 ): Fault[] {
   const running = reachedMembers(observations).filter((seen) => seen.postgres !== undefined);
   const changed = Object.entries(news.parameters).flatMap(([name, value]): Fault[] => {
-    if (!needsRestart(name)) return [];
+    if (!needsRestart(name, news.postgresVersion)) return [];
     const live = running
       .map((seen) => liveSetting(seen, name))
       .find((setting) => setting !== undefined && !sameSetting(value, setting));
@@ -57,7 +57,7 @@ function restartFaults(
       : [restartFault(news.cluster, name, `${value} (running with ${live.setting}${live.unit ?? ""})`)];
   });
   const removed = Object.keys(olds?.parameters ?? {}).filter(
-    (name) => needsRestart(name) && !(name in news.parameters),
+    (name) => needsRestart(name, news.postgresVersion) && !(name in news.parameters),
   );
   return [...changed, ...removed.map((name) => restartFault(news.cluster, name, "nothing (its line was removed)"))];
 }
