@@ -6,6 +6,7 @@ import { access } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Command } from "commander";
 import { attachLab, type Lab, openLab, takeDown } from "../lab/lab.ts";
+import { run } from "../lab/shell.ts";
 import { UserError } from "../model/fault.ts";
 import { noChange, wholeCli } from "./everyDay.ts";
 import { currentLoad, describeMachine } from "./machine.ts";
@@ -59,7 +60,9 @@ async function runSection(section: Section, options: Options, byHandScript: stri
         throw new StoppedEarly(`its ${section.limitMinutes} minutes were over`);
       }
     },
-    keep: (measurement) => measurements.set(measurement.what, measurement),
+    keep(measurement) {
+      if (measurement.seconds.length > 0) measurements.set(measurement.what, measurement);
+    },
   };
   let outcome: { ratio?: { what: string; value: number; goal: number }; stopped?: string };
   try {
@@ -103,12 +106,19 @@ async function findByHandScript(path: string | undefined): Promise<string | unde
   return script;
 }
 
+async function requirePulumi(): Promise<void> {
+  const found = await run(["pulumi", "version"]).catch(() => undefined);
+  if (found?.exitCode === 0) return;
+  throw new UserError("PATH: found no pulumi, expected the one of this checkout. Run: make bench, or . .tools/env");
+}
+
 async function main(options: Options): Promise<void> {
   const wanted = wantedSections(options.only);
   const byHandScript = await findByHandScript(options.byHand ?? process.env.PGHA_BENCH_BY_HAND);
   if (!/^[1-9][0-9]*$/.test(options.rounds)) {
     throw new UserError(`--rounds: found ${options.rounds}, expected a whole number from 1 on. Correct it.`);
   }
+  await requirePulumi();
   try {
     for (const section of wanted) {
       if (interrupted) break;
