@@ -63,7 +63,7 @@ export async function armDemoter(
       lock: paths.lock,
       epoch: lock.epoch,
     },
-    { limitSeconds: limitSeconds + 120, purpose: `demote ${old.name}` },
+    { limitSeconds: limitSeconds + 3600, purpose: `demote ${old.name}` },
   );
   const answer = await demoter.answer(20);
   if (answer.result !== "armed") throw new Error(`${old.name}: the demoting helper said ${JSON.stringify(answer)}`);

@@ -21,11 +21,24 @@ export async function quietDown(
     sessions.target.query("checkpoint"),
   ]);
   await waitUntilCascading(sessions.target, target, rePointed);
-  await sessions.old.query("checkpoint");
   // A fresh segment has little behind it to copy at the promotion; nothing may wait for a standby here.
   await sessions.old.query("set synchronous_commit = local");
   const rows = await sessions.old.query<{ lsn: string }>("select pg_switch_wal() as lsn");
   await waitUntilReplayed(sessions.target, target, rows[0]?.lsn ?? "0/0");
+  await checkpointUntilCheap(sessions.old);
+}
+
+/** Short enough to be what the shutdown checkpoint will cost; a busy primary may never get there. */
+const cheapMilliseconds = 100;
+const checkpointRounds = 4;
+
+/** Last of all, because every moment afterwards makes pages dirty that the shutdown checkpoint must write. */
+async function checkpointUntilCheap(old: SqlSession): Promise<void> {
+  for (let round = 0; round < checkpointRounds; round++) {
+    const began = performance.now();
+    await old.query("checkpoint");
+    if (performance.now() - began < cheapMilliseconds) return;
+  }
 }
 
 /** Back to the steady state, for members that answer. */

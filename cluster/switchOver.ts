@@ -198,12 +198,14 @@ async function handOver(
       sessions.open(target, firstCommitLimitSeconds),
     ]);
     reporter.progress(`quieting ${old.name} and ${target.name}`);
-    await quietDown(access, { old: oldSession, target: targetSession }, target, rePointed);
     const demoter = await armDemoter(access, old, lock);
-    lock.assertHeld();
-    if (reporter.cancelled.aborted) {
-      demoter.end();
+    try {
+      await quietDown(access, { old: oldSession, target: targetSession }, target, rePointed);
+      lock.assertHeld();
       stopIfCancelled(reporter, "before the primary was stopped");
+    } catch (error) {
+      demoter.end();
+      throw error;
     }
     reporter.progress(`handing over ${old.name} -> ${target.name}`);
     const began = performance.now();
