@@ -2,7 +2,7 @@ import { formatBytes } from "./checks.ts";
 import type { Fault } from "./fault.ts";
 import type { GroupInputs } from "./group.ts";
 import { type MemberObservation, type ReachedMember, reachedMembers } from "./observation.ts";
-import { needsRestart, sameSetting } from "./parameters.ts";
+import { formatSetting, needsRestart, sameSetting } from "./parameters.ts";
 
 /** Changes of the declaration that this version cannot carry out on a cluster that exists. Nothing is touched when there is one. */
 export function refusedChanges(
@@ -54,7 +54,7 @@ function restartFaults(
       .find((setting) => setting !== undefined && !sameSetting(value, setting));
     return live === undefined
       ? []
-      : [restartFault(news.cluster, name, `${value} (running with ${live.setting}${live.unit ?? ""})`)];
+      : [restartFault(news.cluster, name, `${value} (running with ${formatSetting(live)})`)];
   });
   const removed = Object.keys(olds?.parameters ?? {}).filter(
     (name) => needsRestart(name, news.postgresVersion) && !(name in news.parameters),

@@ -1,0 +1,168 @@
+import { describe, expect, it } from "vitest";
+import { empty, primary, standby, stopped, unreachable } from "../test/support/observations.ts";
+import type { GroupInputs } from "./group.ts";
+import type { PostgresFacts, ReachedMember } from "./observation.ts";
+import { refusedChanges, roomFaults } from "./refusals.ts";
+
+const declared: GroupInputs = {
+  cluster: "orders",
+  postgresVersion: 17,
+  members: {
+    pg1: {
+      host: "pg1",
+      port: 5432,
+      dataDirectory: "/var/lib/postgresql/17/orders-pg1",
+      candidate: true,
+      replicationAddress: "203.0.113.11",
+      serviceAddress: "198.51.100.11",
+    },
+  },
+  primary: "pg1",
+  synchronous: "off",
+  parameters: {},
+  clientNetworks: [],
+  walSegmentSize: "16MB",
+  slotSizeLimit: "10GB",
+  socketUsers: ["root"],
+  onDrift: "adopt",
+  onDestroy: "keep",
+  limits: { lagBytes: 16_777_216, lagSeconds: 10, transactionSeconds: 60, stopSeconds: 30 },
+};
+
+const pg1 = {
+  host: "pg1",
+  port: 5432,
+  dataDirectory: "/var/lib/postgresql/17/orders-pg1",
+  candidate: true,
+  replicationAddress: "203.0.113.11",
+  serviceAddress: "198.51.100.11",
+};
+
+const running: PostgresFacts["settings"] = {
+  max_connections: { setting: "100", unit: null, vartype: "integer" },
+  shared_buffers: { setting: "16384", unit: "8kB", vartype: "integer" },
+  work_mem: { setting: "4096", unit: "kB", vartype: "integer" },
+};
+
+const runningPrimary = primary("pg1", { postgres: { settings: running } });
+
+describe("changes that a cluster which exists cannot take", () => {
+  it("refuses nothing when nothing changed", () => {
+    expect(refusedChanges(declared, declared, [runningPrimary])).toEqual([]);
+  });
+
+  it("refuses another major version and another segment size, both at once", () => {
+    expect(
+      refusedChanges({ ...declared, postgresVersion: 18, walSegmentSize: "1MB" }, declared, [runningPrimary]),
+    ).toEqual([
+      {
+        path: ["pgha:clusters", "orders", "postgresVersion"],
+        found: "18 (it was 17)",
+        expected: "no change: it is decided at creation",
+        remedy: "Write the old value, or make a new cluster.",
+      },
+      {
+        path: ["pgha:clusters", "orders", "walSegmentSize"],
+        found: "1MB (it was 16MB)",
+        expected: "no change: it is decided at creation",
+        remedy: "Write the old value, or make a new cluster.",
+      },
+    ]);
+  });
+
+  it("refuses to move a member, in every way in which it could be moved", () => {
+    const moved = { ...pg1, host: "pg9", port: 5433, dataDirectory: "/srv/orders", walDirectory: "/wal/orders" };
+    const faults = refusedChanges({ ...declared, members: { pg1: moved } }, declared, [runningPrimary]);
+    expect(faults.map(({ path, found }) => [path.join("."), found])).toEqual([
+      ["pgha:clusters.orders.members.pg1.host", "pg9 (it was pg1)"],
+      ["pgha:clusters.orders.members.pg1.port", "5433 (it was 5432)"],
+      ["pgha:clusters.orders.members.pg1.dataDirectory", "/srv/orders (it was /var/lib/postgresql/17/orders-pg1)"],
+      ["pgha:clusters.orders.members.pg1.walDirectory", "/wal/orders (it was nothing)"],
+    ]);
+    expect(faults[0]?.remedy).toBe("Write the old value, or add a member of another name.");
+  });
+
+  it("takes a new member, one that goes, another candidate: and another address", () => {
+    const members = {
+      pg1: { ...pg1, candidate: false, serviceAddress: "198.51.100.21", replicationAddress: "203.0.113.21" },
+      pg2: { ...pg1, host: "pg2", dataDirectory: "/var/lib/postgresql/17/orders-pg2" },
+    };
+    expect(refusedChanges({ ...declared, members }, declared, [runningPrimary])).toEqual([]);
+    expect(refusedChanges(declared, { ...declared, members }, [runningPrimary])).toEqual([]);
+  });
+});
+
+describe("parameters that need a restart", () => {
+  it("are refused when PostgreSQL runs with another value, which is named as people write it", () => {
+    const parameters = { max_connections: "200", shared_buffers: "256MB" };
+    expect(refusedChanges({ ...declared, parameters }, declared, [runningPrimary])).toEqual([
+      {
+        path: ["pgha:clusters", "orders", "parameters", "max_connections"],
+        found: "200 (running with 100)",
+        expected:
+          "no change on a running cluster: it takes effect only after a restart, which this version does not do",
+        remedy: "Write the old value.",
+      },
+      {
+        path: ["pgha:clusters", "orders", "parameters", "shared_buffers"],
+        found: "256MB (running with 128MB)",
+        expected:
+          "no change on a running cluster: it takes effect only after a restart, which this version does not do",
+        remedy: "Write the old value.",
+      },
+    ]);
+  });
+
+  it("are taken when they mean what is running, in whatever unit", () => {
+    const parameters = { max_connections: "100", shared_buffers: "128MB" };
+    expect(refusedChanges({ ...declared, parameters }, declared, [runningPrimary])).toEqual([]);
+  });
+
+  it("are taken when nothing runs: they have effect at the start", () => {
+    const parameters = { max_connections: "200" };
+    expect(refusedChanges({ ...declared, parameters }, undefined, [empty("pg1")])).toEqual([]);
+    expect(refusedChanges({ ...declared, parameters }, declared, [stopped("pg1"), unreachable("pg2")])).toEqual([]);
+  });
+
+  it("are refused when only a standby runs with another value", () => {
+    const parameters = { max_connections: "100" };
+    const behind = standby("pg2", "pg1", {
+      postgres: { settings: { max_connections: { setting: "90", unit: null, vartype: "integer" } } },
+    });
+    const faults = refusedChanges({ ...declared, parameters }, declared, [runningPrimary, behind]);
+    expect(faults.map(({ found }) => found)).toEqual(["100 (running with 90)"]);
+  });
+
+  it("are refused when their line is removed: what then holds would need a restart too", () => {
+    const olds = { ...declared, parameters: { max_connections: "100", work_mem: "4MB" } };
+    const faults = refusedChanges(declared, olds, [runningPrimary]);
+    expect(faults.map(({ path, found }) => [path.at(-1), found])).toEqual([
+      ["max_connections", "nothing (its line was removed)"],
+    ]);
+  });
+
+  it("those that a reload brings into effect are taken", () => {
+    expect(refusedChanges({ ...declared, parameters: { work_mem: "1GB" } }, declared, [runningPrimary])).toEqual([]);
+  });
+});
+
+describe("room for a clone", () => {
+  const MB = 1024 * 1024;
+  const target = (name: string, freeBytes: number) => empty(name, { freeBytes }) as ReachedMember;
+  const onHost = (member: string) => `host of ${member}`;
+
+  it("is a tenth more than the database: exactly so much is enough", () => {
+    expect(roomFaults("orders", [target("pg2", 1100 * MB)], 1000 * MB, onHost)).toEqual([]);
+  });
+
+  it("too little names the host, what is free and what is needed", () => {
+    expect(roomFaults("orders", [target("pg2", 1100 * MB - 1), target("pg3", 2000 * MB)], 1000 * MB, onHost)).toEqual([
+      {
+        path: ["pgha:clusters", "orders", "members", "pg2", "dataDirectory"],
+        found: "1.1 GB free on host of pg2",
+        expected: "at least 1.1 GB for a clone",
+        remedy: "Make room there, or choose a directory on a larger volume.",
+      },
+    ]);
+  });
+});

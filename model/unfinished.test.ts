@@ -1,0 +1,167 @@
+import { describe, expect, it } from "vitest";
+import { empty, primary, standby, stopped, unreachable } from "../test/support/observations.ts";
+import type { Journal, MemberObservation } from "./observation.ts";
+import { openJournal, recoveryOf, unfinishedWork } from "./unfinished.ts";
+
+const journal: Journal = {
+  operation: "switchover",
+  from: "pg1",
+  to: "pg2",
+  epoch: 4,
+  systemIdentifier: "7000000000000000001",
+  timeline: 1,
+  startedAt: "2026-03-01T10:00:00.000Z",
+  holder: "anna@desk, pid 4711",
+};
+
+/** A member whose PostgreSQL is down, with the data of a standby. */
+function stoppedStandby(member: string, timeline = 1): MemberObservation {
+  return stopped(member, {
+    local: { standbySignal: true },
+    control: { state: "shut down in recovery", timeline },
+  });
+}
+
+/** The host answers; PostgreSQL neither answers nor is surely down. */
+function silent(member: string): MemberObservation {
+  return stopped(member, { local: { unit: "activating" } });
+}
+
+describe("what was begun and not ended", () => {
+  it("is nothing on a settled cluster", () => {
+    const members = [primary("pg1"), standby("pg2", "pg1")];
+    expect(openJournal(members)).toBeUndefined();
+    expect(unfinishedWork(members)).toBeUndefined();
+  });
+
+  it("is a switchover when a member has its journal, said with when and by whom", () => {
+    const members = [primary("pg1"), standby("pg2", "pg1", { local: { journal } })];
+    expect(openJournal(members)).toEqual(journal);
+    expect(unfinishedWork(members)).toBe(
+      "the switchover pg1 -> pg2, begun 2026-03-01T10:00:00.000Z by anna@desk, pid 4711",
+    );
+  });
+
+  it("is the newest switchover when an older journal was left on another member", () => {
+    const newer: Journal = { ...journal, epoch: 5, from: "pg2", to: "pg3" };
+    const members = [primary("pg1", { local: { journal } }), standby("pg2", "pg1", { local: { journal: newer } })];
+    expect(openJournal(members)).toEqual(newer);
+  });
+
+  it("is a clone or a creation when a marker says so", () => {
+    const marker = (member: string, state: "creating" | "cloning") => ({
+      cluster: "orders",
+      member,
+      state,
+      dataDirectory: `/var/lib/postgresql/17/orders-${member}`,
+    });
+    expect(
+      unfinishedWork([
+        empty("pg1", { marker: marker("pg1", "creating") }),
+        empty("pg2", { marker: marker("pg2", "cloning") }),
+        unreachable("pg3"),
+      ]),
+    ).toBe("the data of pg1 creating, pg2 cloning");
+  });
+});
+
+describe("what the next `up` does about a switchover pg1 -> pg2 that did not end", () => {
+  it("pg1 is still writable: forgets it", () => {
+    expect(recoveryOf(journal, [primary("pg1"), standby("pg2", "pg1"), standby("pg3", "pg2")])).toEqual({
+      kind: "clear",
+    });
+  });
+
+  it("pg2 is writable: goes on to its end", () => {
+    const promoted = primary("pg2", { postgres: { timeline: 2 } });
+    expect(recoveryOf(journal, [stopped("pg1"), promoted, standby("pg3", "pg2")])).toEqual({
+      kind: "forward",
+      startTarget: false,
+    });
+  });
+
+  it("pg2 is writable: goes on without pg1 when that cannot be reached", () => {
+    const promoted = primary("pg2", { postgres: { timeline: 2 } });
+    expect(recoveryOf(journal, [unreachable("pg1"), promoted, standby("pg3", "pg2")])).toEqual({
+      kind: "forward",
+      startTarget: false,
+    });
+  });
+
+  it("pg2 was promoted and is down: it is started, and goes on to its end", () => {
+    const promoted = stopped("pg2", { control: { timeline: 2 } });
+    expect(recoveryOf(journal, [stopped("pg1"), promoted, standby("pg3", "pg2")])).toEqual({
+      kind: "forward",
+      startTarget: true,
+    });
+  });
+
+  it("pg2 was promoted and is down, but pg3 is on a timeline beyond it: stops", () => {
+    const promoted = stopped("pg2", { control: { timeline: 2 } });
+    expect(recoveryOf(journal, [stopped("pg1"), promoted, stoppedStandby("pg3", 3)])).toEqual({
+      kind: "stop",
+      reason: "nobody is writable, but pg2, pg3 is on a higher timeline than 1",
+    });
+  });
+
+  it("pg1 is down and nobody was promoted: it comes back", () => {
+    expect(recoveryOf(journal, [stopped("pg1"), standby("pg2", "pg1"), standby("pg3", "pg2")])).toEqual({
+      kind: "restore",
+    });
+  });
+
+  it("pg1 was marked as a standby already, and nobody was promoted: it comes back all the same", () => {
+    const demoted = stopped("pg1", { local: { standbySignal: true } });
+    expect(recoveryOf(journal, [demoted, standby("pg2", "pg1"), standby("pg3", "pg2")])).toEqual({ kind: "restore" });
+  });
+
+  it("pg1 crashed while it was writable, and nobody was promoted: it comes back", () => {
+    const crashed = stopped("pg1", { local: { unit: "failed" }, control: { state: "in production" } });
+    expect(recoveryOf(journal, [crashed, standby("pg2", "pg1"), stoppedStandby("pg3")])).toEqual({ kind: "restore" });
+  });
+
+  it("pg1 and pg2 are both writable: stops", () => {
+    const promoted = primary("pg2", { postgres: { timeline: 2 } });
+    expect(recoveryOf(journal, [primary("pg1"), promoted, standby("pg3", "pg2")])).toEqual({
+      kind: "stop",
+      reason: "pg1 and pg2 are both writable",
+    });
+  });
+
+  it("pg3 became primary meanwhile: stops", () => {
+    const third = primary("pg3", { postgres: { timeline: 2 } });
+    expect(recoveryOf(journal, [stopped("pg1"), standby("pg2", "pg3"), third])).toEqual({
+      kind: "stop",
+      reason: "pg3 became primary meanwhile",
+    });
+  });
+
+  it("nobody is writable and pg2 cannot be reached: stops, for it may be primary", () => {
+    expect(recoveryOf(journal, [stopped("pg1"), unreachable("pg2"), standby("pg3", "pg1")])).toEqual({
+      kind: "stop",
+      reason: "pg2 cannot be read, and may be primary",
+    });
+  });
+
+  it("nobody is writable and PostgreSQL on pg2 is neither up nor surely down: stops", () => {
+    expect(recoveryOf(journal, [stopped("pg1"), silent("pg2"), standby("pg3", "pg1")])).toEqual({
+      kind: "stop",
+      reason: "pg2 cannot be read, and may be primary",
+    });
+  });
+
+  it("nobody is writable and pg3 is on a higher timeline: stops", () => {
+    expect(recoveryOf(journal, [stopped("pg1"), standby("pg2", "pg1"), stoppedStandby("pg3", 2)])).toEqual({
+      kind: "stop",
+      reason: "nobody is writable, but pg3 is on a higher timeline than 1",
+    });
+  });
+
+  it("pg1 has lost its data: stops", () => {
+    const lost = empty("pg1", { unit: "failed" });
+    expect(recoveryOf(journal, [lost, standby("pg2", "pg1"), standby("pg3", "pg1")])).toEqual({
+      kind: "stop",
+      reason: "pg1 has no data on timeline 1, on which it was primary",
+    });
+  });
+});
