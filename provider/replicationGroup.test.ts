@@ -1,0 +1,265 @@
+import { describe, expect, it } from "vitest";
+import { inputsOfCluster } from "../model/group.ts";
+import type { GroupState } from "../model/groupDiff.ts";
+import { group } from "../test/support/shapes.ts";
+import { asProperties } from "./inputs.ts";
+import { replicationGroup } from "./replicationGroup.ts";
+import type { Properties } from "./resource.ts";
+
+const systemIdentifier = "7000000000000000001";
+
+/** What the component hands over for cluster orders on pg1, pg2, pg3. */
+function declared(changes: Properties = {}): Properties {
+  const { members, ...rest } = group();
+  const cluster = {
+    ...rest,
+    postgresVersion: 17 as const,
+    name: "orders",
+    members,
+    failover: { manager: "none" as const },
+  };
+  return { ...asProperties(inputsOfCluster(cluster, ["root"])), ...changes };
+}
+
+/** The inputs as check hands them on. */
+function checked(changes: Properties = {}): Properties {
+  const { inputs, faults } = replicationGroup.check(declared(changes), undefined);
+  expect(faults).toEqual([]);
+  return inputs;
+}
+
+const onPg1 = { kind: "known", member: "pg1", timeline: 1, systemIdentifier } as const;
+const onPg2 = { kind: "known", member: "pg2", timeline: 2, systemIdentifier } as const;
+
+/** What read returns of a cluster that is as `inputs` say, with what is to be different. */
+function outputs(inputs: Properties, changes: Partial<GroupState> & { superuserPassword?: string } = {}): Properties {
+  return {
+    ...inputs,
+    ...asProperties({
+      primary: "pg1",
+      applied: { member: "pg1", systemIdentifier, timeline: 1 },
+      observed: onPg1,
+      ...changes,
+    }),
+  };
+}
+
+function sides(changes: { news?: Properties; olds?: Properties; state?: Parameters<typeof outputs>[1] }) {
+  const oldInputs = checked(changes.olds);
+  return { id: "orders", outputs: outputs(oldInputs, changes.state), oldInputs, news: checked(changes.news) };
+}
+
+const diff = (changes: Parameters<typeof sides>[0]) => replicationGroup.diff(sides(changes));
+const notices = (changes: Parameters<typeof sides>[0]) => replicationGroup.notices?.(sides(changes));
+
+const movedToPg2 = { primary: "pg2", observed: onPg2 };
+
+describe("check", () => {
+  it("adds every file of every member, so that a diff can show its lines", () => {
+    const { configuration } = checked() as { configuration: Record<string, Record<string, string>> };
+    expect(Object.entries(configuration).map(([member, files]) => [member, Object.keys(files)])).toEqual([
+      ["pg1", ["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "role.conf"]],
+      ["pg2", ["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "role.conf"]],
+      ["pg3", ["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "role.conf"]],
+    ]);
+    expect(configuration.pg2?.["role.conf"]).toContain("primary_slot_name = 'pgha_pg2'\n");
+  });
+
+  it("takes its own answer again and answers alike: nothing drifts from run to run", () => {
+    const once = checked();
+    expect(replicationGroup.check(once, once)).toEqual({ inputs: once, faults: [] });
+  });
+
+  it("never reads configuration from the program: it always follows from the declaration", () => {
+    expect(checked({ configuration: { pg1: { "postgresql.conf": "fsync = off\n" } } })).toEqual(checked());
+  });
+
+  it("names every property that is not as it should be", () => {
+    const { faults } = replicationGroup.check({ ...declared(), primary: 7, onDestroy: "burn" }, undefined);
+    expect(faults).toEqual([
+      { path: ["primary"], found: "7", expected: "a text", remedy: "Correct it (docs/reference/stack-file.md)." },
+      {
+        path: ["onDestroy"],
+        found: "burn",
+        expected: "one of keep, stop, erase",
+        remedy: "Correct it (docs/reference/stack-file.md).",
+      },
+    ]);
+  });
+
+  it("refuses an empty password", () => {
+    const { faults } = replicationGroup.check(declared({ superuserPassword: "" }), undefined);
+    expect(faults.map(({ path }) => path)).toEqual([["superuserPassword"]]);
+  });
+});
+
+it("passwords are secrets of the state, whether or not the program marked them", () => {
+  expect(replicationGroup.secrets).toEqual(["superuserPassword", "replicationPassword"]);
+});
+
+describe("a cluster that is as declared", () => {
+  it("has no change and nothing to say", () => {
+    expect(diff({})).toEqual({});
+    expect(notices({})).toEqual([]);
+  });
+});
+
+describe("a changed primary:", () => {
+  it("is shown from what is, to what is to be", () => {
+    expect(diff({ news: { primary: "pg2" } })).toEqual({ primary: { kind: "update" } });
+  });
+
+  it("that is primary already is shown by what was declared before, for the hosts show no difference", () => {
+    expect(diff({ news: { primary: "pg2" }, state: movedToPg2 })).toEqual({
+      primary: { kind: "update", inputDiff: true },
+    });
+    expect(notices({ news: { primary: "pg2" }, state: movedToPg2 })).toEqual([]);
+  });
+
+  it("while a third member became primary is a change, so that `up` stops and explains", () => {
+    expect(diff({ news: { primary: "pg3" }, state: movedToPg2 })).toEqual({ primary: { kind: "update" } });
+  });
+});
+
+describe("after a failover", () => {
+  it("onDrift: adopt has no change and one warning, with the line that acknowledges it", () => {
+    expect(diff({ state: movedToPg2 })).toEqual({});
+    expect(notices({ state: movedToPg2 })).toEqual([
+      {
+        level: "warn",
+        text:
+          "a failover happened: pg2 is primary, declared is pg1.\n" +
+          "  Adopted: nothing is switched. To acknowledge it: primary: pg2.",
+      },
+    ]);
+  });
+
+  it("onDrift: fail has a change, so that `up` fails there", () => {
+    const fail = { onDrift: "fail" };
+    expect(diff({ news: fail, olds: fail, state: movedToPg2 })).toEqual({ primary: { kind: "update" } });
+    expect(notices({ news: fail, olds: fail, state: movedToPg2 })).toEqual([]);
+  });
+
+  it("a declared parameter is still a change of its own", () => {
+    expect(diff({ news: { parameters: { work_mem: "64MB" } }, state: movedToPg2 })).toEqual({
+      "parameters.work_mem": { kind: "add" },
+    });
+  });
+});
+
+describe("when it cannot be told who is primary", () => {
+  const observed = { kind: "unknown", reason: "pg2 cannot be reached: no answer within 8 s" } as const;
+
+  it("nothing is a change, and a warning gives the reason", () => {
+    expect(diff({ state: { observed } })).toEqual({});
+    expect(notices({ state: { observed } })).toEqual([
+      {
+        level: "warn",
+        text:
+          "who is primary cannot be told: pg2 cannot be reached: no answer within 8 s. " +
+          "Nothing is changed that depends on it.",
+      },
+    ]);
+  });
+
+  it("two writable members are a change, so that `up` stops there", () => {
+    expect(diff({ state: { observed: { kind: "several", members: ["pg1", "pg2"] } } })).toEqual({
+      observed: { kind: "delete" },
+    });
+  });
+});
+
+describe("members that are not well", () => {
+  it("one that does not follow is a change by its name, and a warning lists it", () => {
+    const state = { unhealthy: { pg3: "does not stream" } };
+    expect(diff({ state })).toEqual({ "unhealthy.pg3": { kind: "delete" } });
+    expect(notices({ state })).toEqual([{ level: "warn", text: "1 of 3 members unhealthy\n  pg3: does not stream" }]);
+  });
+
+  it("one that is unreachable is no change, and a warning says so", () => {
+    const state = { unreachable: { pg3: "no answer within 8 s" } };
+    expect(diff({ state })).toEqual({});
+    expect(notices({ state })).toEqual([
+      {
+        level: "warn",
+        text: "1 of 3 members unreachable; nothing is changed there\n  pg3: no answer within 8 s",
+      },
+    ]);
+  });
+});
+
+describe("drift of what was declared", () => {
+  it("a file edited by hand is named by its member and its name", () => {
+    const { configuration } = checked() as unknown as GroupState;
+    const edited = {
+      ...configuration.pg1,
+      "postgresql.conf": `${configuration.pg1?.["postgresql.conf"]}fsync = off\n`,
+    };
+    expect(diff({ state: { configuration: { ...configuration, pg1: edited } } })).toEqual({
+      'configuration.pg1["postgresql.conf"]': { kind: "update" },
+    });
+  });
+
+  it("ALTER SYSTEM is taken back", () => {
+    expect(diff({ state: { alterSystem: { pg1: { work_mem: "1GB" } } } })).toEqual({
+      "alterSystem.pg1.work_mem": { kind: "delete" },
+    });
+  });
+});
+
+describe("a changed declaration", () => {
+  it("shows each parameter by its path, and no file beside it", () => {
+    expect(
+      diff({
+        olds: { parameters: { work_mem: "4MB", "pg_stat_statements.max": "100", log_statement: "ddl" } },
+        news: { parameters: { work_mem: "64MB", "pg_stat_statements.max": "200", jit: "off" } },
+      }),
+    ).toEqual({
+      "parameters.work_mem": { kind: "update" },
+      'parameters["pg_stat_statements.max"]': { kind: "update" },
+      "parameters.log_statement": { kind: "delete" },
+      "parameters.jit": { kind: "add" },
+    });
+  });
+
+  it("another declared password is a change, one that was generated is none", () => {
+    expect(diff({ news: { superuserPassword: "new" }, state: { superuserPassword: "old" } })).toEqual({
+      superuserPassword: { kind: "update" },
+    });
+    expect(diff({ state: { superuserPassword: "generated" } })).toEqual({});
+  });
+
+  it("says from when on another onDestroy counts", () => {
+    expect(notices({ olds: { onDestroy: "keep" }, news: { onDestroy: "stop" } })).toEqual([
+      {
+        level: "info",
+        text:
+          "onDestroy counts from the last `up`\n" +
+          '  Until this one ran, `pulumi destroy` does "keep"; afterwards "stop".',
+      },
+    ]);
+  });
+
+  it("never replaces: data is not thrown away by a diff", () => {
+    const everything = {
+      primary: "pg2",
+      postgresVersion: 18,
+      walSegmentSize: "1MB",
+      slotSizeLimit: "1GB",
+      onDestroy: "stop",
+      socketUsers: ["deploy"],
+      synchronous: { quorum: 1 },
+    };
+    expect(Object.values(diff({ news: everything })).map(({ kind }) => kind)).not.toContain("replace");
+  });
+});
+
+it("the first line of every notice fits on a resource's row", () => {
+  const all = [
+    notices({ state: movedToPg2 }),
+    notices({ state: { unhealthy: { pg3: "does not stream" }, unreachable: { pg2: "no answer within 8 s" } } }),
+    notices({ news: { onDestroy: "stop" } }),
+  ].flatMap((found) => found ?? []);
+  expect(all).toHaveLength(4);
+  for (const { text } of all) expect(text.split("\n")[0]?.length).toBeLessThanOrEqual(80);
+});
