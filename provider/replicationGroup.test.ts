@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { inputsOfCluster } from "../model/group.ts";
 import type { GroupState } from "../model/groupDiff.ts";
 import { group } from "../test/support/shapes.ts";
 import { asProperties } from "./inputs.ts";
@@ -11,14 +10,8 @@ const systemIdentifier = "7000000000000000001";
 /** What the component hands over for cluster orders on pg1, pg2, pg3. */
 function declared(changes: Properties = {}): Properties {
   const { members, ...rest } = group();
-  const cluster = {
-    ...rest,
-    postgresVersion: 17 as const,
-    name: "orders",
-    members,
-    failover: { manager: "none" as const },
-  };
-  return { ...asProperties(inputsOfCluster(cluster, ["root"])), ...changes };
+  const byName = Object.fromEntries(members.map(({ name, ...member }) => [name, member]));
+  return { ...asProperties({ ...rest, members: byName }), ...changes };
 }
 
 /** The inputs as check hands them on. */
