@@ -40,8 +40,8 @@ export async function layPassfile(access: ClusterAccess, member: MemberAccess, p
 export async function reloadConfiguration(member: MemberAccess): Promise<void> {
   await withSession(member, async (session) => {
     const faults = await session.query<{ name: string | null; sourcefile: string; sourceline: number; error: string }>(
-      `select name, sourcefile, sourceline, error from pg_file_settings left join pg_settings using (name)
-        where error is not null and (error <> 'setting could not be applied' or context is distinct from 'postmaster')
+      `select f.name, f.sourcefile, f.sourceline, f.error from pg_file_settings f left join pg_settings s using (name)
+        where f.error is not null and (f.error <> 'setting could not be applied' or s.context is distinct from 'postmaster')
        union all select 'pg_hba.conf', $1, line_number, error from pg_hba_file_rules where error is not null`,
       [member.paths.hba],
     );
