@@ -3,12 +3,13 @@ import { type Lab, openLab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
 import { hostsConfig, killTree, onHost, scriptOnHost, sql } from "../support/labStack.ts";
 import { openStack, type Ran, type TestStack } from "../support/stack.ts";
+import { testLabName } from "../support/testLab.ts";
 
 let lab: Lab;
 const names = ["pg1", "pg2", "pg3"];
 
 beforeAll(async () => {
-  lab = await openLab({ name: "test", hosts: 3, prepared: true, fresh: true });
+  lab = await openLab({ name: testLabName, hosts: 3, prepared: true, fresh: true });
 });
 afterAll(async () => await lab?.down());
 

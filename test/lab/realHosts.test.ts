@@ -5,11 +5,12 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Lab, openLab } from "../../lab/lab.ts";
 import type { NetworkName } from "../../lab/names.ts";
 import { run, waitFor } from "../../lab/shell.ts";
+import { testLabName } from "../support/testLab.ts";
 
 let lab: Lab;
 
 beforeAll(async () => {
-  lab = await openLab({ name: "test", hosts: 3, fresh: true });
+  lab = await openLab({ name: testLabName, hosts: 3, fresh: true });
 });
 afterAll(async () => await lab?.down());
 
