@@ -204,6 +204,9 @@ interface Outcome {
   readonly stderr: ReturnType<typeof collectStderr>;
 }
 
+/** On a busy machine our clock begins this much later than the host's. */
+const lateClockSeconds = 1;
+
 /** The error that an ended command stands for; undefined when it ended by itself, with whatever exit code. */
 function judge({ could, command, hostName, exitCode, abandoned, elapsedSeconds, link, stderr }: Outcome) {
   if (abandoned !== undefined) return abandoned;
@@ -217,7 +220,7 @@ function judge({ could, command, hostName, exitCode, abandoned, elapsedSeconds, 
     const found = stderr.text().trim() || `exit code ${exitCode}`;
     return new SudoRefused(hostName, faultText({ path, found, expected: "root without a password", remedy }));
   }
-  if ((exitCode === 124 || exitCode === 137) && elapsedSeconds >= command.limitSeconds) {
+  if ((exitCode === 124 || exitCode === 137) && elapsedSeconds + lateClockSeconds >= command.limitSeconds) {
     const found = `${command.argv[0]} still running after ${command.limitSeconds} s`;
     return new RemoteTimeout(hostName, `${could} found ${found}, expected its end; it was killed.`);
   }
