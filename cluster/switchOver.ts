@@ -2,7 +2,7 @@ import { hostname, userInfo } from "node:os";
 import { type Check, checkSwitchover } from "../model/checks.ts";
 import { UserError } from "../model/fault.ts";
 import { planSwitchover, type SwitchoverPlan } from "../model/handover.ts";
-import type { MemberObservation } from "../model/observation.ts";
+import { type MemberObservation, streamingMembers } from "../model/observation.ts";
 import { observePrimary } from "../model/observedPrimary.ts";
 import { type Prediction, predictOutage } from "../model/prediction.ts";
 import { steadyRole } from "../model/rendering.ts";
@@ -43,18 +43,10 @@ export async function preflight(access: ClusterAccess, from: string, to: string)
   return {
     plan: planSwitchover(access.group, from, to, streamingMembers(observations)),
     checks: checkSwitchover(access.group, from, to, observations, heldByOther(locks)),
-    prediction: predictOutage(access.group, from, to, roundTrip),
+    prediction: predictOutage(access.group, from, to, streamingMembers(observations), roundTrip),
     observations,
     locks,
   };
-}
-
-function streamingMembers(observations: readonly MemberObservation[]): ReadonlySet<string> {
-  return new Set(
-    observations
-      .filter((seen) => seen.reached && seen.postgres?.walReceiver?.status === "streaming")
-      .map((seen) => seen.member),
-  );
 }
 
 async function measureRoundTrip(target: MemberAccess): Promise<number> {

@@ -1,7 +1,7 @@
 import type { Limits } from "./declaration.ts";
 import { type Group, memberOf, othersOf } from "./group.ts";
 import { lsnDifferenceBytes } from "./lsn.ts";
-import type { MemberObservation, PostgresFacts, ReachedMember } from "./observation.ts";
+import { type MemberObservation, type PostgresFacts, type ReachedMember, streamingMembers } from "./observation.ts";
 
 /** One thing looked at before a switchover: what was measured, what is allowed, and the way out. */
 export interface Check {
@@ -62,7 +62,7 @@ export function checkSwitchover(
     timelineCheck(subject),
     replayCheck(subject),
     lagCheck(subject),
-    synchronousCheck(subject, observations),
+    synchronousCheck(subject, streamingMembers(observations)),
     ...capacityChecks(subject),
     ...senderChecks(subject),
     transactionCheck(subject),
@@ -159,21 +159,16 @@ function lagCheck({ limits, to, primary }: Subject): Check {
   return ok("target's lag", measured, limit);
 }
 
-function synchronousCheck({ group, from, to }: Subject, observations: readonly MemberObservation[]): Check {
+function synchronousCheck({ group, from, to }: Subject, streaming: ReadonlySet<string>): Check {
   const needed = neededStandbys(group);
   const name = "synchronous rule afterwards";
   if (needed === 0) return ok(name, "off", "off");
-  const others = othersOf(group, to).filter((member) => member.candidate && member.name !== from);
-  const streaming = others.filter((member) =>
-    observations.some(
-      (seen) => seen.member === member.name && seen.reached && seen.postgres?.walReceiver?.status === "streaming",
-    ),
-  ).length;
+  const count = acknowledging(group, from, to, streaming);
   const limit = `${needed} standby${needed === 1 ? "" : "s"}`;
-  if (streaming >= needed) return ok(name, `${streaming} without ${from}`, limit);
+  if (count >= needed) return ok(name, `${count} without ${from}`, limit);
   return warn(
     name,
-    `${streaming} without ${from}`,
+    `${count} without ${from}`,
     limit,
     `The outage lasts until ${from} streams again as a standby (predicted below).`,
   );
@@ -186,9 +181,14 @@ export function neededStandbys(group: Pick<Group, "synchronous">): number {
 }
 
 /** Does the outage include the old primary's return, because the rule cannot hold without it? */
-export function needsOldPrimary(group: Group, from: string, to: string): boolean {
-  const others = othersOf(group, to).filter((member) => member.candidate && member.name !== from);
-  return neededStandbys(group) > others.length;
+export function needsOldPrimary(group: Group, from: string, to: string, streaming: ReadonlySet<string>): boolean {
+  return neededStandbys(group) > acknowledging(group, from, to, streaming);
+}
+
+/** How many standbys can acknowledge to the target while the old primary is not back. */
+function acknowledging(group: Group, from: string, to: string, streaming: ReadonlySet<string>): number {
+  return othersOf(group, to).filter((member) => member.candidate && member.name !== from && streaming.has(member.name))
+    .length;
 }
 
 const notLower = [
@@ -233,7 +233,7 @@ function senderChecks({ limits, to, primary }: Subject): Check[] {
         )
       : warn(
           "wal senders keep up",
-          `${sender.name} (pid ${sender.pid}) is ${sender.state}`,
+          `${sender.name} (pid ${sender.pid}) is ${sender.state === "streaming" ? "too far behind" : sender.state}`,
           limit,
           "The fast stop waits for it, at most wal_sender_timeout.",
         ),

@@ -33,7 +33,7 @@ export function planSwitchover(group: Group, from: string, to: string, streaming
   const third = othersOf(group, from).filter((member) => member.name !== to && streaming.has(member.name));
   // Re-pointed members no longer acknowledge to the old primary: only the target does.
   const rePointed = neededStandbys(group) <= 1 ? third.map((member) => member.name) : [];
-  const late = needsOldPrimary(group, from, to);
+  const late = needsOldPrimary(group, from, to, streaming);
   const steps: Step[] = [
     { step: "observe", outage: false, text: "read every member" },
     { step: "pre-flight", outage: false, text: "run the checks above again" },

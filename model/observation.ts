@@ -129,6 +129,15 @@ export function isWritable(observation: MemberObservation): boolean {
   return observation.reached && observation.postgres !== undefined && !observation.postgres.inRecovery;
 }
 
+/** The standbys that receive WAL now. */
+export function streamingMembers(observations: readonly MemberObservation[]): ReadonlySet<string> {
+  return new Set(
+    observations
+      .filter((seen) => seen.reached && seen.postgres?.walReceiver?.status === "streaming")
+      .map((seen) => seen.member),
+  );
+}
+
 /** Nothing of anybody's: no marker, no data. */
 export function isEmptyAndUnmarked(observation: ReachedMember): boolean {
   const { marker, dataDirectory } = observation.local;

@@ -17,7 +17,14 @@ const restartMilliseconds = 350;
 /** The orchestrator speaks four times within the outage: stop, proof, promotion, first commit. */
 const roundTrips = 4;
 
-export function predictOutage(group: Group, from: string, to: string, roundTripMilliseconds: number): Prediction {
+/** `streaming`: members that stream now; who is away acknowledges nothing after the switchover either. */
+export function predictOutage(
+  group: Group,
+  from: string,
+  to: string,
+  streaming: ReadonlySet<string>,
+  roundTripMilliseconds: number,
+): Prediction {
   const parts = [
     { what: "fast stop", milliseconds: stopMilliseconds },
     { what: "promotion", milliseconds: promoteMilliseconds },
@@ -27,7 +34,7 @@ export function predictOutage(group: Group, from: string, to: string, roundTripM
     },
     { what: "round trips", milliseconds: Math.round(roundTrips * roundTripMilliseconds) },
     { what: "first acknowledged commit", milliseconds: acknowledgeMilliseconds },
-    ...(needsOldPrimary(group, from, to)
+    ...(needsOldPrimary(group, from, to, streaming)
       ? [{ what: `${from} back as a standby (the synchronous rule needs it)`, milliseconds: restartMilliseconds }]
       : []),
   ];
