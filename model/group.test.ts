@@ -1,0 +1,73 @@
+import { expect, it } from "vitest";
+import { parsed } from "../test/support/stackFiles.ts";
+import { groupInputs, groupOf, inputsOfCluster, memberOf, othersOf } from "./group.ts";
+
+const orders = {
+  postgresVersion: 17,
+  members: { pg1: { walDirectory: "/wal/pg1" }, pg2: { candidate: false } },
+  primary: "pg1",
+  synchronous: "off",
+  parameters: { work_mem: "64MB" },
+  clientNetworks: ["198.51.100.0/24"],
+  onDestroy: "erase",
+  eraseConfirmation: "orders",
+};
+
+function declared() {
+  const [cluster] = parsed({ clusters: { orders } }).clusters;
+  if (cluster === undefined) throw new Error("no cluster");
+  return cluster;
+}
+
+it("what the component hands over is what the resource reads, and the whole declaration", () => {
+  const inputs = inputsOfCluster(declared(), ["root"]);
+  expect(inputs).toEqual({
+    cluster: "orders",
+    postgresVersion: 17,
+    members: {
+      pg1: {
+        host: "pg1",
+        port: 5432,
+        dataDirectory: "/var/lib/postgresql/17/orders-pg1",
+        walDirectory: "/wal/pg1",
+        candidate: true,
+        replicationAddress: "198.51.100.11",
+        serviceAddress: "198.51.100.11",
+      },
+      pg2: {
+        host: "pg2",
+        port: 5432,
+        dataDirectory: "/var/lib/postgresql/17/orders-pg2",
+        candidate: false,
+        replicationAddress: "198.51.100.12",
+        serviceAddress: "198.51.100.12",
+      },
+    },
+    primary: "pg1",
+    synchronous: "off",
+    parameters: { work_mem: "64MB" },
+    clientNetworks: ["198.51.100.0/24"],
+    walSegmentSize: "16MB",
+    slotSizeLimit: "10GB",
+    socketUsers: ["root"],
+    onDrift: "adopt",
+    onDestroy: "erase",
+    eraseConfirmation: "orders",
+    limits: { lagBytes: 16_777_216, lagSeconds: 10, transactionSeconds: 60, stopSeconds: 30 },
+  });
+  expect(groupInputs.parse(inputs)).toEqual(inputs);
+});
+
+it("a group has its members in the order of the declaration, each with its name", () => {
+  const group = groupOf(groupInputs.parse(inputsOfCluster(declared(), ["root"])));
+  expect(group.members).toEqual(declared().members);
+  expect(othersOf(group, "pg1").map((member) => member.name)).toEqual(["pg2"]);
+  expect(memberOf(group, "pg2").candidate).toBe(false);
+  expect(() => memberOf(group, "pg9")).toThrow("pg9 is not a member of orders");
+});
+
+it("an empty password is no password", () => {
+  const inputs = { ...inputsOfCluster(declared(), []), superuserPassword: "" };
+  expect(groupInputs.safeParse(inputs).success).toBe(false);
+  expect(groupInputs.safeParse({ ...inputs, superuserPassword: "x" }).success).toBe(true);
+});

@@ -1,0 +1,97 @@
+import { describe, expect, it } from "vitest";
+import { group, member } from "../test/support/shapes.ts";
+import { planSwitchover } from "./handover.ts";
+import { predictOutage } from "./prediction.ts";
+
+const all = new Set(["pg2", "pg3"]);
+
+describe("the plan of a switchover", () => {
+  it("has eleven steps, of which three are the outage", () => {
+    expect(planSwitchover(group({ synchronous: { quorum: 1 } }), "pg1", "pg2", all)).toEqual({
+      from: "pg1",
+      to: "pg2",
+      rePointed: ["pg3"],
+      steps: [
+        { step: "observe", outage: false, text: "read every member" },
+        { step: "pre-flight", outage: false, text: "run the checks above again" },
+        {
+          step: "plan",
+          outage: false,
+          text: "compare with what preview saw; refuse if the primary or the timeline moved",
+        },
+        { step: "arm", outage: false, text: "lock the members, write the journal on pg1 and pg2" },
+        { step: "quiet", outage: false, text: "checkpoint pg1 and pg2, let pg3 follow pg2" },
+        { step: "demote", outage: true, text: "stop pg1 (fast) and make it a standby" },
+        {
+          step: "prove",
+          outage: true,
+          text: "pg2 has the whole shutdown checkpoint of pg1; otherwise pg1 comes back",
+        },
+        { step: "promote", outage: true, text: "promote pg2" },
+        { step: "follow", outage: false, text: "pg1 follows pg2 without rewind, the others without restart" },
+        { step: "resume", outage: false, text: "nothing to resume: no failover manager" },
+        { step: "verify", outage: false, text: "everybody streams, the synchronous rule holds" },
+      ],
+    });
+  });
+
+  const outage = (plan: ReturnType<typeof planSwitchover>) =>
+    plan.steps.filter((step) => step.outage).map((step) => step.step);
+
+  it("re-points nobody beforehand when commits wait for two: they still acknowledge to the old primary", () => {
+    const plan = planSwitchover(group({ synchronous: { quorum: 2 } }), "pg1", "pg2", all);
+    expect(plan.rePointed).toEqual([]);
+    expect(plan.steps[4]?.text).toBe("checkpoint pg1 and pg2");
+  });
+
+  it("re-points nobody that is away", () => {
+    expect(planSwitchover(group(), "pg1", "pg2", new Set(["pg2"])).rePointed).toEqual([]);
+  });
+
+  it("counts the old primary's return as outage where commits wait for it", () => {
+    const two = group({ synchronous: { quorum: 1 }, members: [member("pg1"), member("pg2")] });
+    expect(outage(planSwitchover(two, "pg1", "pg2", new Set(["pg2"])))).toEqual([
+      "demote",
+      "prove",
+      "promote",
+      "follow",
+    ]);
+    const away = planSwitchover(group({ synchronous: { quorum: 1 } }), "pg1", "pg2", new Set(["pg2"]));
+    expect(outage(away)).toEqual(["demote", "prove", "promote", "follow"]);
+    expect(outage(planSwitchover(group(), "pg1", "pg2", new Set(["pg2"])))).toEqual(["demote", "prove", "promote"]);
+  });
+});
+
+describe("the predicted outage", () => {
+  it("is the sum of its parts", () => {
+    expect(predictOutage(group({ synchronous: { quorum: 1 } }), "pg1", "pg2", all, 0.4)).toEqual({
+      parts: [
+        { what: "fast stop", milliseconds: 35 },
+        { what: "promotion", milliseconds: 30 },
+        { what: "copy of a 16MB segment", milliseconds: 48 },
+        { what: "round trips", milliseconds: 2 },
+        { what: "first acknowledged commit", milliseconds: 25 },
+      ],
+      totalMilliseconds: 140,
+    });
+  });
+
+  it("is shorter with small segments and longer over a slow link", () => {
+    const small = group({ walSegmentSize: "1MB" });
+    expect(predictOutage(small, "pg1", "pg2", all, 0).totalMilliseconds).toBe(93);
+    expect(predictOutage(small, "pg1", "pg2", all, 80).totalMilliseconds).toBe(93 + 4 * 80);
+  });
+
+  it.each([
+    ["two members with quorum 1", group({ synchronous: { quorum: 1 }, members: [member("pg1"), member("pg2")] }), all],
+    ["three members with quorum 2", group({ synchronous: { quorum: 2 } }), all],
+    ["the third member away", group({ synchronous: { quorum: 1 } }), new Set(["pg2"])],
+  ])("includes the old primary's return: %s", (_, shape, streaming) => {
+    const { parts, totalMilliseconds } = predictOutage(shape, "pg1", "pg2", streaming, 0);
+    expect(parts.at(-1)).toEqual({
+      what: "pg1 back as a standby (the synchronous rule needs it)",
+      milliseconds: 350,
+    });
+    expect(totalMilliseconds).toBe(138 + 350);
+  });
+});

@@ -1,0 +1,94 @@
+import { describe, expect, it } from "vitest";
+import { empty, primary, standby, stopped, systemIdentifier, unreachable } from "../test/support/observations.ts";
+import { group, member } from "../test/support/shapes.ts";
+import { memberHealth } from "./health.ts";
+import type { Marker, MemberObservation, PostgresFacts, Slot } from "./observation.ts";
+import { synchronousStandbyNames } from "./rendering.ts";
+
+/** The slots that a member keeps for the two others. */
+function slotsFor(...names: string[]): { slots: Slot[] } {
+  return { slots: names.map((name) => ({ name: `pgha_${name}`, kind: "physical", active: true })) };
+}
+
+const first = (overrides: Partial<PostgresFacts> = {}) =>
+  primary("pg1", { postgres: { ...slotsFor("pg2", "pg3"), ...overrides } });
+const third = standby("pg3", "pg1", { postgres: slotsFor("pg1", "pg2") });
+
+function health(...observations: MemberObservation[]) {
+  return memberHealth(group(), "pg1", observations);
+}
+
+/** What is said of pg2 among two healthy ones. */
+function ofSecond(observation: MemberObservation): string | undefined {
+  const { pg2, ...others } = health(first(), observation, third);
+  expect(others).toEqual({});
+  return pg2;
+}
+
+const second = (overrides: Partial<PostgresFacts> = {}, local = {}) =>
+  standby("pg2", "pg1", { local, postgres: { ...slotsFor("pg1", "pg3"), ...overrides } });
+
+function marked(state: Marker["state"]): { marker: Marker } {
+  return { marker: { cluster: "orders", member: "pg2", state, systemIdentifier, dataDirectory: "/srv/pg2" } };
+}
+
+it("nothing is said when all is well", () => {
+  expect(health(first(), second(), third)).toEqual({});
+});
+
+it("nothing is said of a member whose host was not reached", () => {
+  expect(ofSecond(unreachable("pg2"))).toBeUndefined();
+});
+
+describe("what is said of a standby", () => {
+  const receiver = { status: "streaming", senderHost: "203.0.113.13", senderPort: 5432, timeline: 1 };
+
+  it.each<[string, MemberObservation]>([
+    ["no data yet", empty("pg2")],
+    ["data that pgha did not make", stopped("pg2", { local: { marker: undefined } })],
+    ["creating was not finished", empty("pg2", marked("creating"))],
+    ["cloning was not finished", stopped("pg2", { local: marked("cloning") })],
+    ["erasing was not finished", empty("pg2", marked("erasing"))],
+    [
+      "data missing: marked ready, but /srv/pg2 is empty (a volume that is not mounted?)",
+      empty("pg2", { ...marked("ready"), dataDirectory: "empty" }),
+    ],
+    ["service stopped", stopped("pg2")],
+    ["service stopped", stopped("pg2", { local: { unit: "failed" } })],
+    ["PostgreSQL does not answer (unit activating)", stopped("pg2", { local: { unit: "activating" } })],
+    ["slot missing: pgha_pg1, pgha_pg3", second({ slots: [] })],
+    ["slot missing: pgha_pg3", second(slotsFor("pg1", "pg2"))],
+    ["service not enabled at boot", second({}, { unitEnabled: false })],
+    ["writable although it is not the primary", second({ inRecovery: false })],
+    ["does not stream", second({ walReceiver: undefined })],
+    ["does not stream", second({ walReceiver: { ...receiver, status: "waiting" } })],
+    ["streams from 203.0.113.13:5432, not from pg1", second({ walReceiver: receiver })],
+  ])("%s", (expected, observation) => {
+    expect(ofSecond(observation)).toBe(expected);
+  });
+});
+
+describe("what is said of the primary", () => {
+  it("that it is a standby", () => {
+    const demoted = standby("pg1", "pg2", { postgres: slotsFor("pg2", "pg3") });
+    expect(health(demoted, second(), third)).toEqual({ pg1: "is a standby, not the primary" });
+  });
+
+  it("that its synchronous rule is another one", () => {
+    const shape = group({ synchronous: { quorum: 1 } });
+    const wanted = synchronousStandbyNames(shape);
+    const rule = (setting: string) =>
+      memberHealth(shape, "pg1", [
+        first({ settings: { synchronous_standby_names: { setting, unit: null, vartype: "string" } } }),
+      ]);
+    expect(rule("")).toEqual({
+      pg1: `synchronous_standby_names is '', not 'ANY 1 ("pg1", "pg2", "pg3")'`,
+    });
+    expect(rule(wanted)).toEqual({});
+  });
+});
+
+it("a cluster of one is well without slots", () => {
+  const shape = group({ members: [member("pg1")] });
+  expect(memberHealth(shape, "pg1", [primary("pg1")])).toEqual({});
+});

@@ -1,0 +1,98 @@
+import { expect, it } from "vitest";
+import { group } from "../test/support/shapes.ts";
+import type { Check } from "./checks.ts";
+import { planSwitchover } from "./handover.ts";
+import { predictOutage } from "./prediction.ts";
+import { checksText, planText, reportText } from "./report.ts";
+
+const good: Check = { name: "same history", verdict: "ok", measured: "timeline 1", limit: "one timeline", remedy: "" };
+const doubtful: Check = {
+  name: "open transactions",
+  verdict: "warn",
+  measured: "oldest 61 s, 0 prepared",
+  limit: "60 s, none prepared",
+  remedy: "Open ones are cut off and rolled back; prepared ones survive.",
+};
+const bad: Check = {
+  name: "replay runs",
+  verdict: "block",
+  measured: "paused",
+  limit: "running",
+  remedy: "On pg2: select pg_wal_replay_resume()",
+};
+
+const streaming = new Set(["pg2", "pg3"]);
+const plan = planSwitchover(group({ synchronous: { quorum: 1 } }), "pg1", "pg2", streaming);
+const prediction = predictOutage(group({ synchronous: { quorum: 1 } }), "pg1", "pg2", streaming, 0);
+
+it("the checks are a table, with a way out under each that is not ok", () => {
+  expect(checksText([good, doubtful, bad])).toBe(`\
+  ok    same history       timeline 1               (one timeline)
+  WARN  open transactions  oldest 61 s, 0 prepared  (60 s, none prepared)
+        -> Open ones are cut off and rolled back; prepared ones survive.
+  BLOCK replay runs        paused                   (running)
+        -> On pg2: select pg_wal_replay_resume()`);
+});
+
+it("a long measurement does not push the others apart", () => {
+  const long = "max_connections 100 < 200, max_wal_senders 10 < 20";
+  expect(checksText([good, { ...bad, measured: long, remedy: "" }])).toBe(`\
+  ok    same history  timeline 1                                (one timeline)
+  BLOCK replay runs   ${long}  (running)`);
+});
+
+it("the plan: verdict and outage first, then checks, steps and what the prediction is made of", () => {
+  expect(planText(plan, [good], prediction)).toBe(`\
+switchover pg1 -> pg2: checks all ok, outage about 0.14 s
+checks (limit)
+  ok    same history  timeline 1  (one timeline)
+steps (* = writes wait)
+   1   observe    read every member
+   2   pre-flight run the checks above again
+   3   plan       compare with what preview saw; refuse if the primary or the timeline moved
+   4   arm        lock the members, write the journal on pg1 and pg2
+   5   quiet      checkpoint pg1 and pg2, let pg3 follow pg2
+   6 * demote     stop pg1 (fast) and make it a standby
+   7 * prove      pg2 has the whole shutdown checkpoint of pg1; otherwise pg1 comes back
+   8 * promote    promote pg2
+   9   follow     pg1 follows pg2 without rewind, the others without restart
+  10   resume     nothing to resume: no failover manager
+  11   verify     everybody streams, the synchronous rule holds
+predicted outage 0.14 s (ms: fast stop 35, promotion 30, copy of a 16MB segment 48, first acknowledged commit 25)`);
+});
+
+it.each([
+  [[good, good], "checks all ok"],
+  [[good, doubtful, doubtful], "checks 2 warned"],
+  [[doubtful, bad], "checks 1 BLOCKED"],
+])("the plan's first line tells the worst verdict", (checks, verdict) => {
+  expect(planText(plan, checks, prediction).split("\n")[0]).toBe(
+    `switchover pg1 -> pg2: ${verdict}, outage about 0.14 s`,
+  );
+});
+
+it("the report: outage, timelines, prediction beside the measurement, and the evidence", () => {
+  expect(
+    reportText({
+      from: "pg1",
+      to: "pg2",
+      oldTimeline: 1,
+      newTimeline: 2,
+      checkpointLsn: "0/5000028",
+      evidence: "rmgr: XLOG len (rec/tot): 114/114, lsn: 0/05000028, desc: CHECKPOINT_SHUTDOWN",
+      outageMilliseconds: 128.4,
+      predictedMilliseconds: 138,
+      moments: [
+        { what: "shut down", milliseconds: 31.4 },
+        { what: "promoted", milliseconds: 90.6 },
+      ],
+      streamingAgainMilliseconds: 1204,
+    }),
+  ).toBe(`\
+switchover pg1 -> pg2 done: outage 0.13 s
+  primary    pg1 (timeline 1) -> pg2 (timeline 2)
+  outage     0.13 s measured, 0.14 s predicted (ms: shut down +31, promoted +91)
+  proof      pg2 had the whole shutdown checkpoint 0/5000028 of pg1 before it was promoted
+             rmgr: XLOG len (rec/tot): 114/114, lsn: 0/05000028, desc: CHECKPOINT_SHUTDOWN
+  streaming  every standby again 1.20 s after the order to stop`);
+});
