@@ -27,7 +27,7 @@ const sshSchema = z.strictObject({
   port: port.default(22),
   /** Path of a private key on this machine; `~` is the home directory. Default: the agent at SSH_AUTH_SOCK. */
   privateKeyFile: z.string().min(1).optional(),
-  /** One hop in front of all hosts. */
+  /** One hop in front of all hosts, reached with the same key. */
   jump: jumpSchema.optional(),
 });
 
@@ -160,14 +160,16 @@ function hostDeclaration(
     cluster: ("cluster" in one ? one.cluster : undefined) ?? one.service,
     replication: ("replication" in one ? one.replication : undefined) ?? one.service,
   };
+  // The jump host is reached with the same key, or the same agent.
+  const key = ssh.privateKeyFile === undefined ? {} : { privateKeyFile: ssh.privateKeyFile };
   const target: SshTarget = {
     name,
     address: addresses.service,
     port: host.sshPort ?? ssh.port,
     user: host.user ?? ssh.user,
     hostKey: host.hostKey,
-    ...(ssh.privateKeyFile === undefined ? {} : { privateKeyFile: ssh.privateKeyFile }),
-    ...(ssh.jump === undefined ? {} : { jump: { name: `the jump host of ${name}`, ...ssh.jump } }),
+    ...key,
+    ...(ssh.jump === undefined ? {} : { jump: { name: `the jump host of ${name}`, ...ssh.jump, ...key } }),
   };
   return { name, addresses, ssh: target, packages: host.packages, commands: host.commands };
 }
