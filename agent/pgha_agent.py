@@ -173,7 +173,9 @@ def read_lock(path):
         lock = ast.literal_eval(text) if text else None
     except (SyntaxError, ValueError):
         lock = None
-    return lock if isinstance(lock, dict) else {"epoch": 0, "holder": "", "since": "", "renewed": 0.0, "boot": ""}
+    free = {"epoch": 0, "holder": "", "since": "", "renewed": 0.0, "boot": ""}
+    # A damaged file must not keep anybody from looking at the member.
+    return lock if isinstance(lock, dict) and free.keys() <= lock.keys() else free
 
 
 def lock_state(path):
