@@ -1,6 +1,6 @@
-import { UserError } from "../model/fault.ts";
 import { memberHealth } from "../model/health.ts";
 import { describeMember, type MemberObservation, type ReachedMember } from "../model/observation.ts";
+import { refusalToInitialise } from "../model/ownership.ts";
 import { steadyRole } from "../model/rendering.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 import { layConfiguration, layPassfile, layRole, reloadConfiguration } from "./configuration.ts";
@@ -27,6 +27,7 @@ export async function converge(
   reporter: Reporter,
 ): Promise<void> {
   const primary = access.member(primaryName);
+  refuseUnlessSafe(access, primaryName, observations);
   const observed = new Map(observations.map((observation) => [observation.member, observation]));
   const reached = access.members.filter((member) => observed.get(member.name)?.reached === true);
   const of = (member: MemberAccess) => observed.get(member.name) as ReachedMember;
@@ -73,6 +74,17 @@ function refuseSecondDatabase(
   const members = observations.map((seen) => `  ${describeMember(seen)}`).join("\n");
   throw new UserError(
     `${access.group.cluster}: ${primaryName} has no data to be primary with, and initdb is only done where no member can hold any.\n  Nothing was touched. Bring every member back, then run \`pulumi up\` again.\n${members}`,
+  );
+}
+
+/** The last gate before a database is made, or anything is laid for a primary that nobody sees. */
+function refuseUnlessSafe(access: ClusterAccess, primary: string, observations: readonly MemberObservation[]): void {
+  const seen = observations.find((observation) => observation.member === primary);
+  const hasData = seen?.reached === true && hasReadyData(seen);
+  const refusal = hasData ? undefined : refusalToInitialise(primary, observations);
+  if (refusal === undefined) return;
+  throw new UserError(
+    `${access.group.cluster}: no new database is made on ${primary}: ${refusal}.\n  Nothing was touched. Bring every member back, then run \`pulumi up\` again.`,
   );
 }
 
