@@ -1,4 +1,5 @@
-import { UserError } from "../model/fault.ts";
+import { FaultsFound, UserError } from "../model/fault.ts";
+import { unerasable } from "../model/ownership.ts";
 import { removeFile } from "../remote/files.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
 import { eraseData } from "./data.ts";
@@ -41,8 +42,19 @@ async function stopForGood(member: MemberAccess): Promise<void> {
   });
 }
 
-/** Stops the cluster and removes its data: marked `erasing` first, so that an interrupted erasure is finished by the next. */
-export async function eraseCluster(access: ClusterAccess, reporter: Reporter): Promise<void> {
+/**
+ * Stops the cluster and removes its data: marked `erasing` first, so that an interrupted erasure is finished by the next.
+ * Nothing is stopped while a member holds what is not this cluster's: `systemIdentifier` is the recorded one.
+ */
+export async function eraseCluster(
+  access: ClusterAccess,
+  reporter: Reporter,
+  systemIdentifier: string | undefined,
+): Promise<void> {
+  const { cluster, members } = access.group;
+  const declared = Object.fromEntries(members.map((member) => [member.name, member]));
+  const faults = unerasable(cluster, declared, await observeMembers(access), systemIdentifier);
+  if (faults.length > 0) throw new FaultsFound(faults, "Nothing was touched:");
   await stopCluster(access, reporter);
   await Promise.all(
     access.members.map(async (member) => {

@@ -11,6 +11,7 @@ import { FaultsFound, faultText, UserError } from "../model/fault.ts";
 import { groupOf } from "../model/group.ts";
 import { type DeclaredGroup, diffGroup, factsOf, type GroupState } from "../model/groupDiff.ts";
 import { describeMember, isEmptyAndUnmarked, type MemberObservation, reachedMembers } from "../model/observation.ts";
+import { strangeData } from "../model/ownership.ts";
 import { refusedChanges, roomFaults } from "../model/refusals.ts";
 import { renderPostgresqlConf } from "../model/rendering.ts";
 import { planText, reportText } from "../model/report.ts";
@@ -46,7 +47,10 @@ export async function carryOut(context: Context, task: Task): Promise<Saved> {
     onDrift: declared.onDrift,
   });
   if (situation.kind === "stop" || situation.kind === "unknown") throw stopped(declared, situation, observations);
-  const refused = refusedChanges(declared, task.olds, observations);
+  const refused = [
+    ...refusedChanges(declared, task.olds, observations),
+    ...strangeData(declared.cluster, declared.members, observations),
+  ];
   if (refused.length > 0) throw new FaultsFound(refused, `Nothing was touched:`);
   await refuseWithoutRoom(access, declared, observations, state.observed);
   await refuseBadParameters(access, observations);

@@ -97,8 +97,14 @@ async function lookAtHost(context: Context, name: string, members: readonly Plan
     return { host: name, lines: faults.map(faultText), summary: `${name} (${facts.system} ${facts.systemVersion})` };
   } catch (error) {
     if (!(error instanceof RemoteError)) throw error;
-    return { host: name, lines: [`${fieldOf(error, name)}: ${error.message}`], summary: name };
+    return { host: name, lines: [`${fieldOf(error, name)}: ${withoutField(error, name)}`], summary: name };
   }
+}
+
+/** Said of a host alone, the error names the field itself. */
+function withoutField(error: RemoteError, host: string): string {
+  const own = `${host}.hostKey: `;
+  return error.message.startsWith(own) ? error.message.slice(own.length) : error.message;
 }
 
 /** The field of the stack file that a connection error speaks about. */

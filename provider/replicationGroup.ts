@@ -60,7 +60,7 @@ export const replicationGroup: ResourceType = {
       preview,
     });
   },
-  async delete(context, { inputs }) {
+  async delete(context, { inputs, outputs }) {
     const declared = declaredGroup(inputs);
     const access = accessCluster(groupOf(declared), context.hosts);
     switch (declared.onDestroy) {
@@ -73,7 +73,7 @@ export const replicationGroup: ResourceType = {
         if (declared.eraseConfirmation !== declared.cluster) {
           throw new UserError(`${declared.cluster}: eraseConfirmation is not its name. Nothing was erased.`);
         }
-        return eraseCluster(access, context);
+        return eraseCluster(access, context, stateFrom(outputs).applied?.systemIdentifier);
     }
   },
 };
