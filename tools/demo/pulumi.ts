@@ -123,7 +123,7 @@ export async function removeStack(stack: string): Promise<void> {
   const state = stateDirectory();
   const folder = join("organization", "pgha");
   for (const path of [
-    ...["json", "json.bak", "json.attrs"].map((end) => join("stacks", "pgha", `${stack}.${end}`)),
+    ...["json", "json.attrs", "json.bak", "json.bak.attrs"].map((end) => join("stacks", "pgha", `${stack}.${end}`)),
     join("history", "pgha", stack),
     join("backups", "pgha", stack),
     join("locks", folder, stack),
