@@ -1,4 +1,15 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -18,9 +29,13 @@ const at = (...names: string[]) => join(directory, ...names);
 const unit = "pgha-orders-pg1.service";
 const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 
+/** The interpreter itself: a version manager's wrapper in front of it takes longer than the helper. */
+const python = execFileSync("python3", ["-c", "import sys; print(sys.executable)"], { encoding: "utf8" }).trim();
+
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "pgha-agent-"));
   mkdirSync(at("bin"));
+  symlinkSync(python, at("bin", "python3"));
   mkdirSync(at("data", "global"), { recursive: true });
   writeFileSync(at("data", "PG_VERSION"), "17\n");
   writeFileSync(at("data", "global", "pg_control"), controlFile("in production"));
