@@ -67,7 +67,14 @@ describe("a stack file without faults", () => {
         },
       },
     });
-    const jump = { name: "the jump host of left", address: "bastion", port: 22, user: "root", hostKey };
+    const jump = {
+      name: "the jump host of left",
+      address: "bastion",
+      port: 22,
+      user: "root",
+      hostKey,
+      privateKeyFile: "~/.ssh/id",
+    };
     expect(environment.hosts[0]).toEqual({
       name: "left",
       addresses: { service: "198.51.100.11", cluster: "198.51.100.11", replication: "203.0.113.11" },
