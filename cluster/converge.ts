@@ -1,3 +1,4 @@
+import { UserError } from "../model/fault.ts";
 import { memberHealth } from "../model/health.ts";
 import { describeMember, type MemberObservation, type ReachedMember } from "../model/observation.ts";
 import { refusalToInitialise } from "../model/ownership.ts";
@@ -42,7 +43,7 @@ export async function converge(
     await layRole(access, primary, { ...steadyRole, synchronous: false });
   }
   await ensureRunning(primary, of(primary), reporter);
-  await ensureRoles(primary, passwords);
+  await ensureRoles(primary, { ...passwords, superuser: undefined });
   await ensureSlots(access, primary);
 
   const standbys = reached.filter((member) => member !== primary);
@@ -54,6 +55,8 @@ export async function converge(
   }
   await Promise.all(reached.map((member) => undoAlterSystem(member, of(member))));
   await waitUntilSettled(access, primaryName, reporter);
+  // Last: a password made for a creation that is cut off would be known to nobody, and never set anew.
+  await ensureRoles(primary, passwords);
 }
 
 /** initdb beside data of the cluster, or beside a host that may hold it, would make a second database of its name. */
