@@ -43,8 +43,14 @@ export async function fingerprint(lab: Lab, host: string): Promise<string> {
     lab,
     host,
     `dpkg-query -W -f '\${Package} \${Version} \${Status}\\n'
-     find /etc/pgha /var/lib/pgha /etc/systemd/system /etc/postgresql-common /var/lib/postgresql /etc/hosts /etc/passwd \
-       -printf '%p %y %u %g %m %s %T@\\n' 2>/dev/null | sort
+     look() { find "$@" -printf '%p %y %u %g %m %s %T@\\n' 2>/dev/null | sort; }
+     look /etc/pgha /var/lib/pgha /etc/systemd/system /etc/postgresql-common /etc/hosts /etc/passwd
+     for directory in /var/lib/postgresql /var/lib/postgresql/* /var/lib/postgresql/*/*; do
+       [ -e "$directory" ] || continue
+       look "$directory" -maxdepth 0
+       # what runs writes by itself
+       [ ! -e "$directory/PG_VERSION" ] || [ -e "$directory/postmaster.pid" ] || look "$directory"
+     done
      systemctl list-units --no-legend --plain 'pgha*'`,
   );
   return createHash("sha256").update(text).digest("hex");
