@@ -6,6 +6,7 @@ import { writeMarker } from "../cluster/marker.ts";
 import { observeMembers } from "../cluster/observe.ts";
 import { recoverHandover } from "../cluster/recover.ts";
 import { generatePassword, type Passwords } from "../cluster/roles.ts";
+import { startService } from "../cluster/service.ts";
 import { holderName, preflight, switchOver } from "../cluster/switchOver.ts";
 import { FaultsFound, faultText, UserError } from "../model/fault.ts";
 import { groupOf } from "../model/group.ts";
@@ -23,6 +24,8 @@ import type { Context, Saved } from "./resource.ts";
 
 /** Outputs are the declared properties with what was observed written over them. */
 type GroupOutputs = DeclaredGroup & GroupState;
+
+const startLimitSeconds = 300;
 
 interface Task {
   readonly declared: DeclaredGroup;
@@ -179,7 +182,7 @@ async function act(
     }
     case "record":
       context.info(`${declared.cluster}: ${situation.text}`);
-      return finish(access, task, declared.primary);
+      return finish(access, task, declared.primary, await startStopped(context, access, task, observations));
     case "switchover":
       return switchover(context, access, task, situation);
     case "acknowledge":
@@ -242,6 +245,21 @@ async function convergeObserved(
   const passwords = await decidePasswords(access, task, observed.member);
   await converge(access, observed.member, observations, passwords, context);
   return passwords;
+}
+
+/** A cluster whose state was lost while it was stopped runs again where it was; one that runs is not touched. */
+async function startStopped(
+  context: Context,
+  access: ClusterAccess,
+  task: Task,
+  observations: readonly MemberObservation[],
+): Promise<Passwords | undefined> {
+  const { observed } = stateOf(access.group, observations, before(task));
+  if (observed.kind !== "stopped") return undefined;
+  // Only a running primary tells whether its superuser has a password, which then stays.
+  context.progress(`${observed.member}: starting PostgreSQL`);
+  await startService(access.member(observed.member), startLimitSeconds);
+  return convergeObserved(context, access, task, await observeMembers(access));
 }
 
 async function switchover(
