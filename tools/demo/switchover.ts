@@ -100,10 +100,13 @@ function report(before: KnownPrimary, after: KnownPrimary, target: string, resul
   ];
   for (const [what, text, good] of lines) console.log(`  ${what.padEnd(14)}${good ? text : pc.red(`${text}  WRONG`)}`);
   const failed = Object.entries(result.errors).map(([message, count]) => `${count} x ${message}`);
-  const shorter = result.gaps.filter((one) => one !== gap).map(gapText);
-  console.log(
-    pc.dim(`  other pauses of 0.05 s and more, while the same server went on: ${shorter.join(", ") || "none"}`),
+  const others = result.gaps.filter((one) => one !== gap);
+  const longest = others.reduce<Gap | undefined>(
+    (worst, one) => (worst === undefined || one.milliseconds > worst.milliseconds ? one : worst),
+    undefined,
   );
+  const pauses = longest === undefined ? "none" : `${others.length}, the longest ${gapText(longest)}`;
+  console.log(pc.dim(`  other pauses of 0.05 s and more, while the same server went on: ${pauses}`));
   console.log(pc.dim(`  failed inserts, each tried again with a new row: ${failed.join("; ") || "none"}`));
   return lines.every(([, , good]) => good);
 }
