@@ -80,12 +80,25 @@ export async function observeLocal(
   return {
     facts: {
       ...rest,
-      marker: marker === null ? undefined : markerSchema.parse(JSON.parse(marker)),
-      journal: journal === null ? undefined : journalSchema.parse(JSON.parse(journal)),
+      marker: parseOwn(member, paths.marker, marker, markerSchema),
+      journal: parseOwn(member, paths.journal, journal, journalSchema),
       controlData: controlData ?? undefined,
     },
     lock,
   };
+}
+
+/** A file of ours on the host; one that cannot be read makes its member unknown, for nobody may guess what it said. */
+function parseOwn<T>(member: MemberAccess, path: string, text: string | null, schema: z.ZodType<T>): T | undefined {
+  if (text === null) return undefined;
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch {
+    throw new RemoteError(
+      member.host.name,
+      `${member.name}: found ${path} damaged, expected what pgha wrote there. Look at it on the host; if its data is sound, correct it by hand.`,
+    );
+  }
 }
 
 /** Everything about one member; never throws for what the host or PostgreSQL is like. */

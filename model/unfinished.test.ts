@@ -72,6 +72,13 @@ describe("what the next `up` does about a switchover pg1 -> pg2 that did not end
     });
   });
 
+  it("pg1 is still writable and pg2 cannot be asked: stops, for pg2 may be writable too", () => {
+    expect(recoveryOf(journal, [primary("pg1"), unreachable("pg2"), standby("pg3", "pg1")])).toEqual({
+      kind: "stop",
+      reason: "pg2 cannot be read, and may be primary as well",
+    });
+  });
+
   it("pg2 is writable: goes on to its end", () => {
     const promoted = primary("pg2", { postgres: { timeline: 2 } });
     expect(recoveryOf(journal, [stopped("pg1"), promoted, standby("pg3", "pg2")])).toEqual({

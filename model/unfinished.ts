@@ -45,7 +45,13 @@ export function recoveryOf(journal: Journal, observations: readonly MemberObserv
     };
   }
   if (only?.member === journal.to) return { kind: "forward", startTarget: false };
-  if (only?.member === journal.from) return { kind: "clear" };
+  if (only?.member === journal.from) {
+    // A target that nobody can ask may be writable on its side: its journal stays until it can be asked.
+    if (unread.some((observation) => observation.member === journal.to)) {
+      return { kind: "stop", reason: `${journal.to} cannot be read, and may be primary as well` };
+    }
+    return { kind: "clear" };
+  }
   if (only !== undefined) return { kind: "stop", reason: `${only.member} became primary meanwhile` };
   if (unread.length > 0) {
     return {

@@ -3,20 +3,23 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { buildEnvironment } from "../components/environment.ts";
 import { parseEnvironment } from "../model/declaration.ts";
-import { FaultsFound } from "../model/fault.ts";
+import { type Fault, FaultsFound } from "../model/fault.ts";
 import { parsePasswords } from "../model/passwords.ts";
 import { serveAgent } from "../remote/localAgent.ts";
+
+const declarationKeys = ["ssh", "hosts", "networks", "clusters"];
 
 /** The program that turns one stack file into components: validate, build, nothing else. */
 export default async function main() {
   const config = new pulumi.Config("pgha");
-  const keys = ["ssh", "hosts", "networks", "clusters"] as const;
-  const { environment, faults } = parseEnvironment(Object.fromEntries(keys.map((key) => [key, config.get(key)])));
+  const { environment, faults } = parseEnvironment(
+    Object.fromEntries(declarationKeys.map((key) => [key, config.get(key)])),
+  );
   const passwords = parsePasswords({
     superuserPassword: config.get("superuserPassword"),
     replicationPassword: config.get("replicationPassword"),
   });
-  const all = [...faults, ...passwords.faults];
+  const all = [...unknownKeys(), ...faults, ...passwords.faults];
   if (environment === undefined || all.length > 0) {
     const file = `stacks/Pulumi.${pulumi.getStack()}.yaml`;
     throw withoutStack(
@@ -40,6 +43,21 @@ export default async function main() {
       },
     ]),
   );
+}
+
+const passwordKeys = ["superuserPassword", "replicationPassword"];
+
+/** A misspelt key would otherwise be a cluster that is silently not there. */
+function unknownKeys(): Fault[] {
+  const known = [...declarationKeys, ...passwordKeys];
+  return Object.keys(pulumi.runtime.allConfig())
+    .filter((key) => key.startsWith("pgha:") && !known.includes(key.slice("pgha:".length)))
+    .map((key) => ({
+      path: [key],
+      found: "a key that is not known",
+      expected: `one of ${known.map((name) => `pgha:${name}`).join(", ")}`,
+      remedy: "Correct its spelling or remove it.",
+    }));
 }
 
 /** Pulumi hides the stack of a RunError, but formats it all the same, with colours: that takes half a minute under tsx. */
