@@ -211,6 +211,7 @@ describe("a first up that is cut off by a power failure", () => {
     );
     const again = await stack.up("--expect-no-changes");
     expect(again.exitCode, again.output).toBe(0);
+    expect((await stack.outputs()).orders?.superuserPassword).toHaveLength(32);
   });
 });
 
