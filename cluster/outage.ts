@@ -39,7 +39,7 @@ export class OutageFailed extends UserError {
   }
 }
 
-const proofLimitMilliseconds = 5_000;
+const proofLimitMilliseconds = 3_000;
 const promoteLimitMilliseconds = 60_000;
 
 /**

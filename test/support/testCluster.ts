@@ -1,0 +1,198 @@
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { expect } from "vitest";
+import { type Lab, openLab } from "../../lab/lab.ts";
+import { type DeclaredCluster, openDeclaredCluster } from "./declaredCluster.ts";
+import { hostsConfig, scriptOnHost, sql } from "./labStack.ts";
+import { openStack, type Ran, type TestStack } from "./stack.ts";
+import { testLabName } from "./testLab.ts";
+import { type Overlap, type WritableWatch, watchWritable } from "./writableWatch.ts";
+import { prepareProbe, startWriter, type Writer, type WriterResult } from "./writer.ts";
+
+export const clusterName = "orders";
+
+/** The test lab with this many prepared hosts, everything on them erased. */
+export async function openTestLab(hosts: number): Promise<Lab> {
+  const lab = await openLab({ name: testLabName, hosts, prepared: true });
+  await Promise.all(lab.hosts.map((host) => lab.reset(host.name)));
+  return lab;
+}
+
+export interface TestClusterOptions {
+  readonly lab: Lab;
+  /** Name of the stack. */
+  readonly name: string;
+  /** Keys of the cluster's declaration besides members, postgresVersion, clientNetworks; primary is pg1 without one. */
+  readonly declaration?: Readonly<Record<string, unknown>>;
+  /** Default: every host of the lab. */
+  readonly members?: readonly string[];
+}
+
+/** Cluster orders on hosts of the lab, made by a real `pulumi up`, and what tests do with it. */
+export interface TestCluster {
+  readonly lab: Lab;
+  readonly stack: TestStack;
+  readonly members: readonly string[];
+  /** Changes one key of the cluster's declaration. */
+  declare(key: string, value: unknown): Promise<void>;
+  /** "pg1 f 1": every member with pg_is_in_recovery and its timeline; "pg1 down" where nothing answers. */
+  roles(): Promise<string[]>;
+  /** Starts the continuous writer on all members, and the sampling of who is writable inside every host. */
+  observeWrites(options?: { readonly everyServer?: boolean }): Promise<Observed>;
+  /** Forgets the stack; the hosts stay as they are until they are reset. */
+  close(): Promise<void>;
+}
+
+/** Everything that must hold is judged by what clients and hosts saw. */
+export interface Observed {
+  readonly writer: Writer;
+  readonly watch: WritableWatch;
+  /** Waits for one more acknowledged row, and ends both. */
+  finish(): Promise<Verdict>;
+}
+
+export interface Verdict {
+  readonly acknowledged: number;
+  readonly lost: readonly number[];
+  readonly twoWritersAtOnce: readonly unknown[];
+  readonly writableTogether: readonly Overlap[];
+  readonly writer: WriterResult;
+}
+
+/** 0 acknowledged rows lost, never two servers at once. */
+export function expectSafe(verdict: Verdict): void {
+  expect(verdict.acknowledged).toBeGreaterThan(0);
+  const { lost, twoWritersAtOnce, writableTogether } = verdict;
+  expect({ lost, twoWritersAtOnce, writableTogether }).toEqual({
+    lost: [],
+    twoWritersAtOnce: [],
+    writableTogether: [],
+  });
+}
+
+export function expectExit(ran: Ran, exitCode: number): void {
+  expect(ran.exitCode, ran.output).toBe(exitCode);
+}
+
+/** Declares the cluster and brings it up. */
+export async function createTestCluster(options: TestClusterOptions): Promise<TestCluster> {
+  const { lab } = options;
+  const members = options.members ?? lab.hosts.map((host) => host.name);
+  const stack = await openStack({
+    name: options.name,
+    config: {
+      ...hostsConfig(lab, members),
+      "pgha:networks": { lab: "198.51.100.0/24" },
+      "pgha:clusters": {
+        [clusterName]: {
+          postgresVersion: 17,
+          members: Object.fromEntries(members.map((member) => [member, {}])),
+          primary: "pg1",
+          synchronous: { quorum: 1 },
+          walSegmentSize: "1MB",
+          clientNetworks: ["lab"],
+          ...options.declaration,
+        },
+      },
+    },
+  });
+  const created = await stack.up();
+  expectExit(created, 0);
+  return {
+    lab,
+    stack,
+    members,
+    declare: (key, value) => stack.edit(["pgha:clusters", clusterName, key], value),
+    roles: () => Promise.all(members.map((member) => roleOf(lab, member))),
+    observeWrites: async (how = {}) => observeWrites(lab, stack, members, how.everyServer ?? true),
+    close: () => stack.forget(),
+  };
+}
+
+const roleStatement = `select pg_is_in_recovery(), case when pg_is_in_recovery()
+  then (select received_tli from pg_stat_wal_receiver)
+  else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end`;
+
+async function roleOf(lab: Lab, member: string): Promise<string> {
+  try {
+    return `${member} ${(await sql(lab, member, roleStatement)).replace("|", " ").trim()}`;
+  } catch {
+    return `${member} down`;
+  }
+}
+
+async function observeWrites(
+  lab: Lab,
+  stack: TestStack,
+  members: readonly string[],
+  everyServer: boolean,
+): Promise<Observed> {
+  const cluster = openDeclaredCluster(await readFile(stack.stackFile, "utf8"), clusterName);
+  const password = randomBytes(16).toString("base64url");
+  try {
+    await withSuperuser(cluster, (session) => prepareProbe(session, password));
+    const watch = await watchWritable(lab, members);
+    const writer = await startWriter({
+      servers: cluster.servers,
+      password,
+      limitSeconds: 900,
+      watchEveryServer: everyServer,
+    });
+    return {
+      writer,
+      watch,
+      async finish() {
+        await writer.waitForAcknowledgement(60);
+        const result = await writer.stop();
+        const writableTogether = await watch.stop();
+        const { acknowledged, lost, twoWritersAtOnce } = result;
+        return { acknowledged, lost, twoWritersAtOnce, writableTogether, writer: result };
+      },
+    };
+  } finally {
+    cluster.close();
+  }
+}
+
+async function withSuperuser<T>(
+  cluster: DeclaredCluster,
+  use: (session: Awaited<ReturnType<DeclaredCluster["connect"]>>) => Promise<T>,
+): Promise<T> {
+  const session = await cluster.connect((await cluster.primary()).member);
+  try {
+    return await use(session);
+  } finally {
+    await session.close();
+  }
+}
+
+/** What a handover leaves on a member while it is not ended: "journal", "lock"; nothing when it ended. */
+export async function leftBehind(lab: Lab, member: string): Promise<string> {
+  return scriptOnHost(
+    lab,
+    member,
+    `cd /var/lib/pgha/${clusterName}/${member}
+     [ ! -e journal.json ] || echo journal
+     grep -q '"holder":""' lock.json 2>/dev/null || [ ! -e lock.json ] || echo lock`,
+  );
+}
+
+/**
+ * Files of ours, the service and its process, and which database lies there, of every member: the same text as long as
+ * nobody touched a member. Data files are left out: PostgreSQL itself writes them at any time.
+ */
+export function touchable({ lab, members }: TestCluster): Promise<string[]> {
+  return Promise.all(
+    members.map((member) =>
+      scriptOnHost(
+        lab,
+        member,
+        `find /etc/pgha /var/lib/pgha /etc/systemd/system -printf '%p %y %u %g %m %s %T@\\n' | sort
+         systemctl show pgha-${clusterName}-${member} -p ActiveState -p MainPID -p UnitFileState
+         directory=/var/lib/postgresql/17/${clusterName}-${member}
+         LC_ALL=C /usr/lib/postgresql/17/bin/pg_controldata -D "$directory" | grep -E 'system identifier|TimeLineID:'
+         [ -e "$directory/standby.signal" ] && echo standby.signal || true`,
+      ),
+    ),
+  );
+}
