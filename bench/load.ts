@@ -14,13 +14,13 @@ while :; do "$bin/pgbench" -n -c "$clients" -j 2 -T 3600; sleep 0.1; done`;
 
 /**
  * pgbench's own transactions from 8 clients as fast as they go, on the last member's host, which keeps its role.
- * Returns once its tables are there and it runs; the returned function ends it.
+ * Returns once its tables are there and it runs; the returned function ends it and tells how many it has committed.
  */
 export async function startLoad(
   cluster: DeclaredCluster,
   password: string,
   limitSeconds: number,
-): Promise<() => Promise<void>> {
+): Promise<() => Promise<number>> {
   const { members, postgresVersion } = cluster.group;
   const last = members.at(-1);
   if (last === undefined) throw new Error("a cluster without members cannot be loaded");
@@ -42,5 +42,18 @@ export async function startLoad(
   return async () => {
     load.kill();
     await ended;
+    return committed(cluster);
   };
+}
+
+/** Each transaction leaves one row. */
+async function committed(cluster: DeclaredCluster): Promise<number> {
+  const { member } = await cluster.primary();
+  const session = await cluster.connect(member, probeDatabase);
+  try {
+    const rows = await session.query<{ count: string }>("select count(*) from pgbench_history");
+    return Number(rows[0]?.count);
+  } finally {
+    await session.close();
+  }
 }

@@ -47,10 +47,21 @@ interface Series {
   readonly orchestrator: number[];
   readonly predictions: number[];
   rows: Rows;
+  /** Committed by pgbench beside the writer. */
+  transactions: number;
+  loadSeconds: number;
 }
 
 async function measureVariant(bench: Bench, variant: Variant): Promise<void> {
-  const series: Series = { gaps: [], handovers: [], orchestrator: [], predictions: [], rows: noRows };
+  const series: Series = {
+    gaps: [],
+    handovers: [],
+    orchestrator: [],
+    predictions: [],
+    rows: noRows,
+    transactions: 0,
+    loadSeconds: 0,
+  };
   while (series.gaps.length < bench.rounds) {
     const lab = await bench.lab(true);
     const rounds = Math.min(roundsOfOneCluster, bench.rounds - series.gaps.length);
@@ -75,13 +86,15 @@ async function measureCluster(
   const limitSeconds = 60 + rounds * 60;
   const probe = await startProbe(cluster, limitSeconds);
   const stopLoad = variant.load ? await startLoad(cluster, probe.password, limitSeconds) : undefined;
+  const began = performance.now();
   try {
     for (let round = 0; round < rounds; round++) {
       bench.checkTime();
       await measureRound(bench, variant, cluster, probe, series);
     }
   } finally {
-    await stopLoad?.();
+    series.loadSeconds += (performance.now() - began) / 1000;
+    series.transactions += (await stopLoad?.()) ?? 0;
     series.rows = await stopProbe(cluster, probe, series.rows);
   }
 }
@@ -114,6 +127,8 @@ async function measureRound(
 
 function measurementOf(variant: Variant, series: Series): Measurement {
   const list = (values: readonly number[]) => values.map((value) => value.toFixed(3)).join(" ");
+  const perSecond = (series.transactions / series.loadSeconds).toFixed(0);
+  const load = `pgbench committed ${series.transactions} transactions, ${perSecond} per second, outages included`;
   return {
     what: variant.what,
     seconds: series.gaps,
@@ -122,6 +137,7 @@ function measurementOf(variant: Variant, series: Series): Measurement {
     rows: series.rows,
     notes: [
       `the gap in which the server changed alone, by round: ${list(series.handovers)}`,
+      ...(variant.load ? [load] : []),
       `outage as the orchestrator measured it, by round: ${list(series.orchestrator)}`,
     ],
   };
