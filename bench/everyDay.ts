@@ -14,16 +14,19 @@ export const noChange: Section = {
     cluster.close();
     const ups: number[] = [];
     const previews: number[] = [];
-    for (let round = 0; round < Math.min(bench.rounds, most); round++) {
-      bench.checkTime();
-      ups.push(await up());
-      previews.push(await preview());
-      bench.report(
-        `without a change: up ${secondsText(ups.at(-1) ?? 0)}, preview ${secondsText(previews.at(-1) ?? 0)}`,
-      );
+    try {
+      for (let round = 0; round < Math.min(bench.rounds, most); round++) {
+        bench.checkTime();
+        ups.push(await up());
+        previews.push(await preview());
+        bench.report(
+          `without a change: up ${secondsText(ups.at(-1) ?? 0)}, preview ${secondsText(previews.at(-1) ?? 0)}`,
+        );
+      }
+    } finally {
+      bench.keep({ what: "`pulumi up --yes --skip-preview`, no change", seconds: ups, goal: { p50: 3 } });
+      bench.keep({ what: "`pulumi preview`, no change", seconds: previews, goal: { p50: 4 } });
     }
-    bench.keep({ what: "`pulumi up --yes --skip-preview`, no change", seconds: ups, goal: { p50: 3 } });
-    bench.keep({ what: "`pulumi preview`, no change", seconds: previews, goal: { p50: 4 } });
     return {};
   },
 };

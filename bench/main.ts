@@ -69,12 +69,13 @@ async function runSection(section: Section, options: Options, byHandScript: stri
     outcome = await section.run(bench);
   } catch (error) {
     // Figures that were measured count, whatever came after them; the next section begins on fresh hosts anyway.
-    if (!(error instanceof StoppedEarly)) console.error(error);
-    outcome = { stopped: error instanceof Error ? error.message : String(error) };
+    if (!(error instanceof StoppedEarly) && !interrupted) console.error(error);
+    const reason = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
+    outcome = { stopped: interrupted ? "interrupted" : reason };
   }
   if (measurements.size === 0) {
     report(`${section.name}: nothing was measured (${outcome.stopped ?? "no rounds"})`);
-    process.exitCode = 1;
+    process.exitCode ??= 1;
     return;
   }
   const file = saveSection(resolve(options.output), new Date().toISOString().slice(0, 10), section.name, {
