@@ -103,7 +103,7 @@ describe("each row of the table", () => {
   it("who is primary cannot be told, and its declaration did not change: nothing that depends on it", () => {
     expect(situation({ observed: unknown })).toEqual({
       kind: "unknown",
-      text: "who is primary cannot be told: pg2 cannot be reached: no answer within 8 s. Nothing is changed that depends on it.",
+      text: "who is primary cannot be told: pg2 cannot be reached: no answer within 8 s.\n  Nothing is changed that depends on it.",
     });
   });
 

@@ -93,7 +93,7 @@ const table: readonly Row[] = [
     when: ({ observed, declared, applied }) => observed.kind === "unknown" && applied?.member === declared,
     decide: ({ observed }) => ({
       kind: "unknown",
-      text: `who is primary cannot be told: ${observed.kind === "unknown" ? observed.reason : ""}. Nothing is changed that depends on it.`,
+      text: `who is primary cannot be told: ${observed.kind === "unknown" ? observed.reason : ""}.\n  Nothing is changed that depends on it.`,
     }),
   },
   {

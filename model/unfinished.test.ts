@@ -107,7 +107,7 @@ describe("what the next `up` does about a switchover pg1 -> pg2 that did not end
     const promoted = stopped("pg2", { control: { timeline: 2 } });
     expect(recoveryOf(journal, [stopped("pg1"), promoted, stoppedStandby("pg3", 3)])).toEqual({
       kind: "stop",
-      reason: "nobody is writable, but pg2, pg3 is on a higher timeline than 1",
+      reason: "nobody is writable, but the timeline of pg2, pg3 is higher than 1",
     });
   });
 
@@ -160,7 +160,7 @@ describe("what the next `up` does about a switchover pg1 -> pg2 that did not end
   it("nobody is writable and pg3 is on a higher timeline: stops", () => {
     expect(recoveryOf(journal, [stopped("pg1"), standby("pg2", "pg1"), stoppedStandby("pg3", 2)])).toEqual({
       kind: "stop",
-      reason: "nobody is writable, but pg3 is on a higher timeline than 1",
+      reason: "nobody is writable, but the timeline of pg3 is higher than 1",
     });
   });
 

@@ -74,7 +74,7 @@ export function recoveryOf(journal: Journal, observations: readonly MemberObserv
   if (ahead.length > 0) {
     return {
       kind: "stop",
-      reason: `nobody is writable, but ${ahead.map((observation) => observation.member).join(", ")} is on a higher timeline than ${journal.timeline}`,
+      reason: `nobody is writable, but the timeline of ${ahead.map((observation) => observation.member).join(", ")} is higher than ${journal.timeline}`,
     };
   }
   const old = reached.find((observation) => observation.member === journal.from);

@@ -149,8 +149,8 @@ describe("when it cannot be told who is primary", () => {
       {
         level: "warn",
         text:
-          "who is primary cannot be told: pg2 cannot be reached: no answer within 8 s. " +
-          "Nothing is changed that depends on it.",
+          "who is primary cannot be told: pg2 cannot be reached: no answer within 8 s.\n" +
+          "  Nothing is changed that depends on it.",
       },
     ]);
   });
