@@ -108,15 +108,14 @@ async function layFiles(
   observation: ReachedMember,
   passwords: Passwords,
 ): Promise<void> {
-  const running = observation.postgres !== undefined;
-  const changed = await Promise.all([
+  await Promise.all([
     layConfiguration(access, member),
     layPassfile(access, member, passwords.replication),
     // During a first creation the rule stays off until the standbys stream: `converge` tightens it at the end.
-    ...(hasReadyData(observation) ? [layRole(access, member, steadyRole)] : []),
+    layRole(access, member, hasReadyData(observation) ? steadyRole : { ...steadyRole, synchronous: false }),
   ]);
-  if (!hasReadyData(observation)) await layRole(access, member, { ...steadyRole, synchronous: false });
-  if (running && changed.includes(true)) await reloadConfiguration(member);
+  // Always: an earlier run may have ended between laying a file and reloading it, and a reload of nothing costs nothing.
+  if (observation.postgres !== undefined) await reloadConfiguration(member);
 }
 
 async function ensureRunning(member: MemberAccess, observation: ReachedMember, reporter: Reporter): Promise<void> {

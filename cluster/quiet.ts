@@ -51,7 +51,9 @@ export async function applyRole(
   member: MemberAccess,
   role: Parameters<typeof layRole>[2],
 ): Promise<void> {
-  if (await layRole(access, member, role)) await reloadConfiguration(member);
+  await layRole(access, member, role);
+  // Also when the file was so already: an earlier run may have ended before its reload.
+  await reloadConfiguration(member);
 }
 
 function waitUntilCascading(
