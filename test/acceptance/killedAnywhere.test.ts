@@ -51,7 +51,7 @@ async function upUntilItSucceeds(): Promise<void> {
 
 test(`${rounds} switchovers killed at random moments (PGHA_SEED=${seed}) lose no row, and the next up always mends them`, async () => {
   const random = createRandom(seed);
-  const observed = await cluster.observeWrites();
+  const observed = await cluster.observeWrites({ limitSeconds: 3_600 });
   for (let round = 0; round < rounds; round++) {
     const to = cluster.members[(round + 1) % cluster.members.length] ?? "pg1";
     await cluster.declare("primary", to);

@@ -38,7 +38,7 @@ export interface TestCluster {
   /** "pg1 f 1": every member with pg_is_in_recovery and its timeline; "pg1 down" where nothing answers. */
   roles(): Promise<string[]>;
   /** Starts the continuous writer on all members, and the sampling of who is writable inside every host. */
-  observeWrites(options?: { readonly everyServer?: boolean }): Promise<Observed>;
+  observeWrites(options?: { readonly everyServer?: boolean; readonly limitSeconds?: number }): Promise<Observed>;
   /** Forgets the stack; the hosts stay as they are until they are reset. */
   close(): Promise<void>;
 }
@@ -104,7 +104,8 @@ export async function createTestCluster(options: TestClusterOptions): Promise<Te
     members,
     declare: (key, value) => stack.edit(["pgha:clusters", clusterName, key], value),
     roles: () => Promise.all(members.map((member) => roleOf(lab, member))),
-    observeWrites: async (how = {}) => observeWrites(lab, stack, members, how.everyServer ?? true),
+    observeWrites: async (how = {}) =>
+      observeWrites(lab, stack, members, { everyServer: true, limitSeconds: 900, ...how }),
     close: () => stack.forget(),
   };
 }
@@ -125,7 +126,7 @@ async function observeWrites(
   lab: Lab,
   stack: TestStack,
   members: readonly string[],
-  everyServer: boolean,
+  how: { readonly everyServer: boolean; readonly limitSeconds: number },
 ): Promise<Observed> {
   const cluster = openDeclaredCluster(await readFile(stack.stackFile, "utf8"), clusterName);
   const password = randomBytes(16).toString("base64url");
@@ -135,8 +136,8 @@ async function observeWrites(
     const writer = await startWriter({
       servers: cluster.servers,
       password,
-      limitSeconds: 900,
-      watchEveryServer: everyServer,
+      limitSeconds: how.limitSeconds,
+      watchEveryServer: how.everyServer,
     });
     return {
       writer,
