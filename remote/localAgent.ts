@@ -1,4 +1,5 @@
 import { sign } from "node:crypto";
+import { rmdirSync, rmSync, statSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, stat } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { dirname, join } from "node:path";
@@ -12,6 +13,9 @@ export interface LocalAgent {
   /** Stops answering and removes the socket, if it is ours. */
   close(): void;
 }
+
+/** Somebody else's agent answers at the socket. */
+export class AgentTaken extends UserError {}
 
 /** The protocol's message numbers (draft-miller-ssh-agent). */
 const failure = 5;
@@ -37,7 +41,7 @@ export async function serveAgent(options: { privateKeyFile: string; socketPath: 
   if (held !== undefined) {
     if (held.includes(key.getPublicSSH())) return { socketPath, close: () => {} };
     const fault = { path: [socketPath], found: "an agent with another key", expected: "none, or one with our key" };
-    throw new UserError(faultText({ ...fault, remedy: "Stop the program that serves it." }));
+    throw new AgentTaken(faultText({ ...fault, remedy: "Stop the program that serves it." }));
   }
   const server = createServer((socket) => answer(socket, key));
   await listen(server, socketPath);
@@ -47,9 +51,13 @@ export async function serveAgent(options: { privateKeyFile: string; socketPath: 
     socketPath,
     close() {
       server.close();
-      stat(socketPath)
-        .then((now) => (now.ino === ino ? rm(socketPath) : undefined))
-        .catch(() => {});
+      try {
+        if (statSync(socketPath).ino !== ino) return;
+        rmSync(socketPath);
+        rmdirSync(dirname(socketPath));
+      } catch {
+        // Gone already, or something else lies in the directory.
+      }
     },
   };
 }

@@ -3,14 +3,23 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { buildEnvironment } from "../components/environment.ts";
 import { parseEnvironment } from "../model/declaration.ts";
-import { type Fault, FaultsFound } from "../model/fault.ts";
+import { type Fault, FaultsFound, UserError } from "../model/fault.ts";
 import { parsePasswords } from "../model/passwords.ts";
-import { serveAgent } from "../remote/localAgent.ts";
+import { AgentTaken, serveAgent } from "../remote/localAgent.ts";
 
 const declarationKeys = ["ssh", "hosts", "networks", "clusters"];
 
 /** The program that turns one stack file into components: validate, build, nothing else. */
 export default async function main() {
+  try {
+    return await build();
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw withoutStack(new pulumi.RunError(error.message));
+  }
+}
+
+async function build() {
   const config = new pulumi.Config("pgha");
   const { environment, faults } = parseEnvironment(
     Object.fromEntries(declarationKeys.map((key) => [key, config.get(key)])),
@@ -22,9 +31,7 @@ export default async function main() {
   const all = [...unknownKeys(), ...faults, ...passwords.faults];
   if (environment === undefined || all.length > 0) {
     const file = `stacks/Pulumi.${pulumi.getStack()}.yaml`;
-    throw withoutStack(
-      new pulumi.RunError(new FaultsFound(all, `${file}: ${all.length} to correct; no host was touched.`).message),
-    );
+    throw new FaultsFound(all, `${file}: ${all.length} to correct; no host was touched.`);
   }
   const agentSocketPath = await agentFor(environment.hosts[0]?.ssh.privateKeyFile);
   const clusters = buildEnvironment({
@@ -77,7 +84,13 @@ function secretOf(key: "superuserPassword" | "replicationPassword", config: pulu
  */
 async function agentFor(privateKeyFile: string | undefined): Promise<string | undefined> {
   if (privateKeyFile === undefined) return undefined;
-  const socketPath = join(tmpdir(), `pgha-${pulumi.getProject()}-${pulumi.getStack()}`, "agent.sock");
-  const agent = await serveAgent({ privateKeyFile, socketPath });
+  const directory = join(tmpdir(), `pgha-${pulumi.getProject()}-${pulumi.getStack()}`);
+  const serve = (socketPath: string) => serveAgent({ privateKeyFile, socketPath });
+  // Another stack of the same name runs on this machine just now, with another key: then for once a path of our own.
+  const agent = await serve(join(directory, "agent.sock")).catch((error: unknown) => {
+    if (!(error instanceof AgentTaken)) throw error;
+    return serve(join(`${directory}-${process.pid}`, "agent.sock"));
+  });
+  process.once("exit", agent.close);
   return agent.socketPath;
 }
