@@ -195,7 +195,8 @@ def hold(arguments):
         fcntl.flock(guard, fcntl.LOCK_EX)
         try:
             current = lock_state(path)
-            if must_be_ours and current["epoch"] != epoch:
+            # A hold that ran out is not revived: others may have acted on its end.
+            if must_be_ours and (current["epoch"] != epoch or not current["alive"]):
                 return current
             if not must_be_ours and (current["alive"] or current["epoch"] >= epoch):
                 return current

@@ -5,7 +5,7 @@ import { refusalToInitialise } from "../model/ownership.ts";
 import { steadyRole } from "../model/rendering.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 import { layConfiguration, layPassfile, layRole, reloadConfiguration } from "./configuration.ts";
-import { cloneData, initializeData, markStandby } from "./data.ts";
+import { cloneData, initializeData, markStandby, unmarkStandby } from "./data.ts";
 import { observeMembers } from "./observe.ts";
 import { type Reporter, stopIfCancelled } from "./reporter.ts";
 import { ensureRoles, ensureSlots, type Passwords } from "./roles.ts";
@@ -43,6 +43,7 @@ export async function converge(
     await layRole(access, primary, { ...steadyRole, synchronous: false });
   }
   await ensureRunning(primary, of(primary), reporter);
+  if (of(primary).postgres?.inRecovery === false && of(primary).local.standbySignal) await unmarkStandby(primary);
   await ensureRoles(primary, { ...passwords, superuser: undefined });
   await ensureSlots(access, primary);
 
@@ -178,17 +179,19 @@ async function undoAlterSystem(member: MemberAccess, observation: ReachedMember)
   });
 }
 
-/** `up` returns only once every member that was reached is what it is declared to be. */
+/** `up` returns only once every member that was reached (or those in `expected`) is what it is declared to be. */
 export async function waitUntilSettled(
   access: ClusterAccess,
   primaryName: string,
   reporter: Reporter,
+  expected?: ReadonlySet<string>,
 ): Promise<MemberObservation[]> {
   reporter.progress("waiting until the cluster has settled");
   return waitFor(`cluster ${access.group.cluster} to settle`, settleLimitSeconds, async () => {
     const observations = await observeMembers(access);
     const unhealthy = memberHealth(access.group, primaryName, observations);
-    const problems = Object.entries(unhealthy).map(([name, text]) => `${name}: ${text}`);
+    const counted = Object.entries(unhealthy).filter(([name]) => expected?.has(name) ?? true);
+    const problems = counted.map(([name, text]) => `${name}: ${text}`);
     if (problems.length === 0) return { done: observations };
     return { lastSeen: `${problems.join("; ")} (${observations.map(describeMember).join("; ")})` };
   });

@@ -1,9 +1,10 @@
+import { UserError } from "../model/fault.ts";
 import { replicationRole, slotName } from "../model/names.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
-import { writeMarker } from "./marker.ts";
+import { markerText, writeMarker } from "./marker.ts";
 import type { Reporter } from "./reporter.ts";
 
-/** Removes what lies in the member's directories. Only called where a marker of ours says that we made it, or that it is half made. */
+/** Removes what lies in the member's directories. Only called where the marker says `erasing`, or that it is half made. */
 export async function eraseData(member: MemberAccess): Promise<void> {
   const { dataDirectory, walDirectory } = member.declaration;
   for (const directory of [dataDirectory, walDirectory]) {
@@ -16,12 +17,46 @@ export async function eraseData(member: MemberAccess): Promise<void> {
   }
 }
 
+/*
+ * One piece on the host, because the one who asks may have slept since he looked: what is marked ready by now, or runs,
+ * is somebody's database. Exit code 3 refuses.
+ */
+const beginScript = `
+set -eu
+marker=$1 unit=$2; shift 2
+if grep -q '"state":"ready"' "$marker" 2>/dev/null; then echo "$marker says that it is ready" >&2; exit 3; fi
+if systemctl is-active --quiet "$unit"; then echo "$unit runs" >&2; exit 3; fi
+umask 077
+cat > "$marker.new"
+sync "$marker.new"
+mv -f "$marker.new" "$marker"
+sync "$(dirname "$marker")"
+for directory in "$@"; do
+  [ ! -d "$directory" ] || find "$directory" -xdev -mindepth 1 -delete
+done`;
+
+/** Marks the member's data as begun and removes what an earlier beginning left. Refuses a database that is finished or runs. */
+async function beginData(access: ClusterAccess, member: MemberAccess, state: "creating" | "cloning"): Promise<void> {
+  const { dataDirectory, walDirectory } = member.declaration;
+  const directories = walDirectory === undefined ? [dataDirectory] : [dataDirectory, walDirectory];
+  const { exitCode, stderr } = await member.host.run({
+    argv: ["sh", "-c", beginScript, "sh", member.paths.marker, member.paths.unit, ...directories],
+    stdin: markerText(access.group.cluster, member, state),
+    limitSeconds: 600,
+    purpose: `begin the data of ${member.name}`,
+  });
+  if (exitCode === 0) return;
+  const found = stderr.trim();
+  const wayOut =
+    exitCode === 3 ? "It was left as it is: run `pulumi up` again." : "Look at the host, then run `pulumi up` again.";
+  throw new UserError(`${member.name}: the data was not begun: ${found}. ${wayOut}`);
+}
+
 /** initdb: marked `creating` before, `ready` with the system identifier afterwards. */
 export async function initializeData(access: ClusterAccess, member: MemberAccess): Promise<void> {
   const { cluster, walSegmentSize } = access.group;
   const { dataDirectory, walDirectory } = member.declaration;
-  await writeMarker(cluster, member, "creating");
-  await eraseData(member);
+  await beginData(access, member, "creating");
   await member.host.must({
     argv: [
       `${member.programs}/initdb`,
@@ -47,8 +82,7 @@ export async function cloneData(
 ): Promise<void> {
   const { cluster } = access.group;
   const { dataDirectory, walDirectory } = member.declaration;
-  await writeMarker(cluster, member, "cloning");
-  await eraseData(member);
+  await beginData(access, member, "cloning");
   await member.host.must({
     argv: [
       ...["env", `PGPASSFILE=${member.paths.passfile}`, "PGCONNECT_TIMEOUT=10"],
@@ -77,6 +111,22 @@ export function cloneProgress(line: string): string | undefined {
   if (match === null) return undefined;
   const bytes = (kilobytes: string | undefined) => `${(Number(kilobytes) / 1024).toFixed(0)} MB`;
   return `cloning, ${bytes(match[1])} of ${bytes(match[2])} (${match[3]} %)`;
+}
+
+/** The next start is as a primary: only for one that is writable, or was proved to be the only one that may be. */
+export async function unmarkStandby(member: MemberAccess): Promise<void> {
+  await member.host.must({
+    argv: [
+      "sh",
+      "-c",
+      'rm -f "$1" && sync "$(dirname "$1")"',
+      "sh",
+      `${member.declaration.dataDirectory}/standby.signal`,
+    ],
+    as: "postgres",
+    limitSeconds: 20,
+    purpose: `keep ${member.name} primary at its next start`,
+  });
 }
 
 /** The next start is as a standby. Durable when it returns. */

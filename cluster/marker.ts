@@ -2,13 +2,12 @@ import type { Marker } from "../model/observation.ts";
 import { removeFile, writeFile } from "../remote/files.ts";
 import type { MemberAccess } from "./access.ts";
 
-/** The marker says whose data lies in the data directory and how far it is. It is written before data is. */
-export async function writeMarker(
+export function markerText(
   cluster: string,
   member: MemberAccess,
   state: Marker["state"],
   systemIdentifier?: string,
-): Promise<void> {
+): string {
   const marker: Marker = {
     cluster,
     member: member.name,
@@ -16,9 +15,19 @@ export async function writeMarker(
     ...(systemIdentifier === undefined ? {} : { systemIdentifier }),
     dataDirectory: member.declaration.dataDirectory,
   };
+  return `${JSON.stringify(marker)}\n`;
+}
+
+/** The marker says whose data lies in the data directory and how far it is. It is written before data is. */
+export async function writeMarker(
+  cluster: string,
+  member: MemberAccess,
+  state: Marker["state"],
+  systemIdentifier?: string,
+): Promise<void> {
   await writeFile(member.host, {
     path: member.paths.marker,
-    content: `${JSON.stringify(marker)}\n`,
+    content: markerText(cluster, member, state, systemIdentifier),
     owner: "root",
     group: "root",
     mode: "0600",

@@ -11,6 +11,8 @@ export interface ArmedOutage {
   readonly demoter: AgentConversation;
   readonly target: SqlSession;
   readonly probe: SqlSession;
+  /** A new session on the target, when the others broke. */
+  readonly reconnect: () => Promise<SqlSession>;
 }
 
 export interface OutageResult {
@@ -108,15 +110,19 @@ export async function runOutage(
   // What cannot be undone: somebody who took the lock over may have put the old primary back.
   await before(async () => lock.assertHeld());
 
+  let probe = armed.probe;
   try {
     await armed.target.query("select pg_promote(false)");
     await waitUntilWritable(armed.target);
   } catch (error) {
-    throw new OutageFailed(true, messageOf(error));
+    // A broken connection says nothing of the promotion: a target that is writable is the primary, and is never stopped for it.
+    const writable = await writableAfterAll(armed.reconnect);
+    if (writable === undefined) throw new OutageFailed(true, messageOf(error));
+    probe = writable;
   }
   // From here on only forward: the target is primary.
   mark("writable");
-  const acknowledged = armed.probe
+  const acknowledged = probe
     .query("select pg_logical_emit_message(true, 'pgha', 'switchover')") // it needs no table
     .then(() => momentOf("acknowledged"));
   acknowledged.catch(() => undefined);
@@ -165,6 +171,24 @@ async function within<T>(work: Promise<T>, milliseconds: number, late: () => Err
     clearTimeout(timer);
     work.catch(() => undefined);
   }
+}
+
+const secondLookMilliseconds = 15_000;
+
+/** A session on the target if it turns out to be writable, whatever became of the session that asked for it. */
+async function writableAfterAll(reconnect: () => Promise<SqlSession>): Promise<SqlSession | undefined> {
+  const deadline = performance.now() + secondLookMilliseconds;
+  while (performance.now() < deadline) {
+    try {
+      const session = await reconnect();
+      const rows = await session.query<{ recovering: boolean }>("select pg_is_in_recovery() as recovering");
+      if (rows[0]?.recovering === false) return session;
+    } catch {
+      // Not yet: the host may be cut off, or PostgreSQL still on its way.
+    }
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  return undefined;
 }
 
 async function waitUntilWritable(target: SqlSession): Promise<void> {

@@ -4,7 +4,7 @@ import { steadyRole } from "../model/rendering.ts";
 import { openJournal, recoveryOf } from "../model/unfinished.ts";
 import type { ClusterAccess } from "./access.ts";
 import { layRole } from "./configuration.ts";
-import { markStandby } from "./data.ts";
+import { markStandby, unmarkStandby } from "./data.ts";
 import { removeJournal } from "./journal.ts";
 import { acquireLock, type ClusterLock, heldByOther } from "./lock.ts";
 import { observeMembers, readLocks } from "./observe.ts";
@@ -62,6 +62,8 @@ async function carryOut(
       );
     case "clear":
       reporter.info(`the unfinished switchover ${journal.from} -> ${journal.to} had stopped nobody: undone`);
+      // A stop that never took effect may have left it: the next restart would come back as a standby.
+      await unmarkStandby(old);
       await undoQuiet(access, standbys);
       break;
     case "restore":
@@ -98,5 +100,5 @@ async function carryOut(
       break;
     }
   }
-  await removeJournal(reached);
+  await removeJournal(reached, lock.epoch);
 }

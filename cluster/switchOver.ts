@@ -102,8 +102,11 @@ export async function switchOver(
     });
     const rePointed = ready.plan.rePointed.map((name) => access.member(name));
     const outage = await handOver(access, { old, target, rePointed, sessions }, seen, lock, reporter);
-    const followed = await follow(access, old, target, outage, lock, reporter);
-    await removeJournal([old, target]);
+    const followed = await follow(access, old, target, outage, lock, {
+      reporter,
+      expected: new Set([from, to, ...streamingMembers(ready.observations)]),
+    });
+    await removeJournal([old, target], lock.epoch);
     const evidence = await recordEvidence(access, target, outage.checkpointLsn, seen.timeline);
     const timeline = await newTimeline(target);
     return {
@@ -171,6 +174,8 @@ interface Parties {
   readonly sessions: ReturnType<typeof openSessions>;
 }
 
+/** A checkpoint of a large busy primary takes its time; nobody waits for it. */
+const checkpointLimitSeconds = 1800;
 /** The first commit may have to wait until the old primary has come back and streams. */
 const firstCommitLimitSeconds = 420;
 
@@ -185,7 +190,7 @@ async function handOver(
   const { old, target, rePointed, sessions } = parties;
   try {
     const [oldSession, targetSession, probe] = await Promise.all([
-      sessions.open(old, 120),
+      sessions.open(old, checkpointLimitSeconds),
       sessions.open(target, 60),
       sessions.open(target, firstCommitLimitSeconds),
     ]);
@@ -200,11 +205,12 @@ async function handOver(
       throw error;
     }
     reporter.progress(`handing over ${old.name} -> ${target.name}`);
+    const reconnect = () => sessions.open(target, firstCommitLimitSeconds);
     const began = performance.now();
-    const result = await runOutage(access, { demoter, target: targetSession, probe }, seen, lock);
+    const result = await runOutage(access, { demoter, target: targetSession, probe, reconnect }, seen, lock);
     return { ...result, began };
   } catch (error) {
-    if (!(error instanceof OutageFailed)) throw await leaveQuiet(access, parties, error);
+    if (!(error instanceof OutageFailed)) throw await leaveQuiet(access, parties, lock, error);
     reporter.progress(`undoing: ${error.message}`);
     if (error.promoteSent) await stopPromotedOrPromoting(target, seen, error.message);
     const milliseconds = await restoreOldPrimary(old, lock);
@@ -213,7 +219,7 @@ async function handOver(
     const undone = new UserError(
       `switchover ${old.name} -> ${target.name} undone: ${error.message}.\n  ${old.name} is primary again (writable ${seconds(milliseconds)} after the decision). Find the cause and run \`pulumi up\` again.`,
     );
-    throw await leaveQuiet(access, parties, undone);
+    throw await leaveQuiet(access, parties, lock, undone);
   }
 }
 
@@ -221,10 +227,16 @@ async function handOver(
 async function leaveQuiet(
   access: ClusterAccess,
   { old, target, rePointed }: Parties,
+  lock: ClusterLock,
   cause: unknown,
 ): Promise<unknown> {
+  try {
+    lock.assertHeld();
+  } catch {
+    return cause; // Whoever took the cluster over has put it in order, or will.
+  }
   await undoQuiet(access, [target, ...rePointed]);
-  await Promise.allSettled([removeJournal([old]), removeJournal([target])]);
+  await Promise.allSettled([removeJournal([old], lock.epoch), removeJournal([target], lock.epoch)]);
   return cause;
 }
 
@@ -235,7 +247,7 @@ async function follow(
   target: MemberAccess,
   outage: { readonly began: number; readonly acknowledged: Promise<Moment> },
   lock: ClusterLock,
-  reporter: Reporter,
+  { reporter, expected }: { readonly reporter: Reporter; readonly expected: ReadonlySet<string> },
 ): Promise<{ readonly acknowledged: Moment; readonly streamingAgainMilliseconds: number }> {
   reporter.progress(`${old.name} follows ${target.name}`);
   lock.assertHeld();
@@ -247,7 +259,8 @@ async function follow(
     applyRole(access, target, steadyRole),
     ...others.map((member) => applyRole(access, member, steadyRole).catch(() => undefined)),
   ]);
-  await waitUntilSettled(access, target.name, reporter);
+  // One that did not stream before is not this handover's to repair: the report is not lost for it.
+  await waitUntilSettled(access, target.name, reporter, expected);
   const streamingAgainMilliseconds = performance.now() - outage.began;
   return { acknowledged: await outage.acknowledged, streamingAgainMilliseconds };
 }

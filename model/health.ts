@@ -47,6 +47,7 @@ function problemOf(
   if (!local.unitEnabled) return "service not enabled at boot";
   if (member === primary.name) {
     if (postgres.inRecovery) return "is a standby, not the primary";
+    if (local.standbySignal) return "its next restart would be as a standby (standby.signal)";
     return synchronousProblem(group, postgres.settings.synchronous_standby_names?.setting);
   }
   if (!postgres.inRecovery) return "writable although it is not the primary";

@@ -228,10 +228,15 @@ async function create(
   );
   const marked = await observeMembers(access);
   const observed = stateOf(access.group, marked, before(task)).observed;
-  const existing = observed.kind === "known" || observed.kind === "stopped" ? observed.member : primary;
+  const exists = observed.kind === "known" || observed.kind === "stopped";
+  // Beside a database, only its confirmed primary is converged to: the declared one may be a standby.
+  if (!exists && reachedMembers(marked).some((seen) => seen.local.marker?.state === "ready")) {
+    throw stopped(declared, situationOf(factsOf(declared, stateOf(access.group, marked, before(task)))), marked);
+  }
+  const existing = exists ? observed.member : primary;
   const passwords = await decidePasswords(access, task, existing);
   await converge(access, existing, marked, passwords, context);
-  return finish(access, task, primary, passwords);
+  return finish(access, task, appliedAfterRecovery(task, existing), passwords);
 }
 
 async function convergeObserved(
@@ -279,7 +284,8 @@ async function switchover(
     task.declared,
     stateOf(access.group, after, { primary: situation.to, applied: undefined }),
   );
-  const more = Object.keys(unsettled).some((name) => name !== "applied");
+  // A member that is unhealthy still was so before: it is told with the result, and is the next one's work.
+  const more = Object.keys(unsettled).some((name) => name !== "applied" && !name.startsWith("unhealthy."));
   if (!more) return finish(access, task, situation.to);
   const passwords = await decidePasswords(access, task, situation.to);
   await converge(access, situation.to, after, passwords, context);

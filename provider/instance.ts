@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { UserError } from "../model/fault.ts";
+import { type Fault, UserError } from "../model/fault.ts";
 import { memberPaths } from "../model/names.ts";
 import { CommandFailed, RemoteError } from "../remote/errors.ts";
 import { readFiles, writeFile } from "../remote/files.ts";
@@ -22,7 +22,10 @@ type InstanceInputs = z.infer<typeof inputsSchema>;
 export const instance: ResourceType = {
   token: "pgha:index:Instance",
   secrets: [],
-  check: (news) => checkInputs(inputsSchema as z.ZodType<Properties>, news),
+  check(news, oldInputs) {
+    const { inputs, faults } = checkInputs(inputsSchema as z.ZodType<Properties>, news);
+    return { inputs, faults: [...faults, ...movedDirectories(inputs, oldInputs)] };
+  },
   diff({ outputs, news }) {
     if (outputs.host !== news.host) return { host: { kind: "replace" } };
     return outputs.unit === news.unit ? {} : { unit: { kind: "update" } };
@@ -83,6 +86,23 @@ systemctl daemon-reload
 for directory in "$@"; do
   [ ! -d "$directory" ] || rmdir --ignore-fail-on-non-empty -p "$directory"
 done`;
+
+/** A unit that points elsewhere would start another database, or none, at the next boot: refused before it is written. */
+function movedDirectories(news: Properties, oldInputs: Properties | undefined): Fault[] {
+  if (oldInputs === undefined || oldInputs.host !== news.host) return [];
+  return ["dataDirectory", "walDirectory"].flatMap((key): Fault[] =>
+    oldInputs[key] === news[key]
+      ? []
+      : [
+          {
+            path: [key],
+            found: `${news[key] ?? "nothing"} (it was ${oldInputs[key] ?? "nothing"})`,
+            expected: "no change: where a member lies is decided when it is added",
+            remedy: "Write the old value, or add a member of another name.",
+          },
+        ],
+  );
+}
 
 function unitPath(declared: InstanceInputs): string {
   return `/etc/systemd/system/${memberPaths(declared.cluster, declared.member).unit}`;

@@ -234,6 +234,15 @@ describe("hold", () => {
     expect(file()).toMatchObject({ epoch: 1, holder: "" });
   });
 
+  it("is not revived once it ran out: others may have acted on that", async () => {
+    const conversation = await hold(1);
+    expect(await conversation.answer(20)).toEqual({ result: "held" });
+    writeFileSync(at("state", "lock.json"), lockText({ epoch: 1, holder: "bert@laptop", renewedSecondsAgo: 31 }));
+    conversation.say("renew");
+    expect(await conversation.answer(20)).toMatchObject({ result: "lost" });
+    expect(Number(file().renewed)).toBeLessThan(bootSeconds() - 30);
+  });
+
   it("is refused while another one is alive, whatever the epoch", async () => {
     lay({ renewedSecondsAgo: 28 });
     expect(await (await hold(99)).answer(20)).toEqual({
