@@ -1,4 +1,4 @@
-import type { Group } from "../model/group.ts";
+import { endpointsOf, type Group } from "../model/group.ts";
 import type { Configuration, GroupState } from "../model/groupDiff.ts";
 import { memberHealth } from "../model/health.ts";
 import { memberPaths } from "../model/names.ts";
@@ -32,10 +32,7 @@ export function stateOf(
   observations: readonly MemberObservation[],
   before: { readonly primary: string; readonly applied?: Applied | undefined },
 ): GroupState {
-  const observed = observePrimary(
-    observations,
-    group.members.map((member) => ({ ...member, member: member.name })),
-  );
+  const observed = observePrimary(observations, endpointsOf(group));
   const named = observed.kind === "known" || observed.kind === "stopped" ? observed.member : undefined;
   const unhealthy = named === undefined ? {} : memberHealth(group, named, observations);
   const alterSystem: Record<string, Readonly<Record<string, string>>> = {};

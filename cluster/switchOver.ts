@@ -1,6 +1,7 @@
 import { hostname, userInfo } from "node:os";
 import { type Check, checkSwitchover } from "../model/checks.ts";
 import { UserError } from "../model/fault.ts";
+import { endpointsOf } from "../model/group.ts";
 import { planSwitchover, type SwitchoverPlan } from "../model/handover.ts";
 import { type MemberObservation, streamingMembers } from "../model/observation.ts";
 import { observePrimary } from "../model/observedPrimary.ts";
@@ -133,10 +134,7 @@ function refuseIfMoved(
   seen: Seen,
   observations: readonly MemberObservation[],
 ): void {
-  const observed = observePrimary(
-    observations,
-    access.group.members.map((member) => ({ ...member, member: member.name })),
-  );
+  const observed = observePrimary(observations, endpointsOf(access.group));
   if (observed.kind === "known" && observed.member === from && observed.timeline === seen.timeline) return;
   const now = observed.kind === "known" ? `${observed.member} on timeline ${observed.timeline}` : observed.kind;
   throw new UserError(

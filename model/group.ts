@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { ClusterDeclaration, Limits, MemberDeclaration, Synchronous } from "./declaration.ts";
+import type { Endpoint } from "./observedPrimary.ts";
 import type { ClusterShape } from "./rendering.ts";
 
 /**
@@ -93,6 +94,11 @@ export function memberOf(group: Pick<Group, "members" | "cluster">, name: string
   const member = group.members.find((candidate) => candidate.name === name);
   if (member === undefined) throw new Error(`${name} is not a member of ${group.cluster}`);
   return member;
+}
+
+/** Where every member is reached by the others: what tells from whom a standby streams. */
+export function endpointsOf(group: Pick<Group, "members">): Endpoint[] {
+  return group.members.map(({ name, replicationAddress, port }) => ({ member: name, replicationAddress, port }));
 }
 
 export function othersOf(group: Pick<Group, "members">, name: string): MemberDeclaration[] {
