@@ -72,6 +72,29 @@ describe("every member was read", () => {
     expect(observed(standby("pg1", "pg2"), standby("pg2", "pg1"))).toEqual({ kind: "none" });
   });
 
+  it("names the address from which standbys stream when it is no declared member's: a removed one that lives", () => {
+    expect(observed(standby("pg2", "pg1"), standby("pg3", "pg1"))).toEqual({
+      kind: "elsewhere",
+      text: "pg2 and pg3 stream from 203.0.113.11:5432, which is no declared member",
+    });
+  });
+
+  it("names every such address, and the port where another instance of a declared host sends", () => {
+    const otherPort = { status: "streaming", senderHost: "203.0.113.13", senderPort: 5433, timeline: 1 };
+    const pg3 = standby("pg3", "pg1", { postgres: { walReceiver: otherPort } });
+    expect(observed(standby("pg2", "pg1"), pg3, standby("pg4", "pg2"))).toEqual({
+      kind: "elsewhere",
+      text: "pg2 streams from 203.0.113.11:5432, which is no declared member; pg3 streams from 203.0.113.13:5433, which is no declared member",
+    });
+  });
+
+  it("does not speak of an address from which nobody streams any more", () => {
+    const waiting = { status: "waiting", senderHost: "203.0.113.11", senderPort: 5432, timeline: 1 };
+    expect(observed(standby("pg2", "pg1", { postgres: { walReceiver: waiting } }), empty("pg3"))).toEqual({
+      kind: "none",
+    });
+  });
+
   it("says nothing when all are empty and unmarked", () => {
     expect(observed(empty("pg1"), empty("pg2", { dataDirectory: "empty" }), empty("pg3"))).toEqual({ kind: "nothing" });
   });
@@ -102,7 +125,10 @@ describe("a primary that is not running, with every member read", () => {
 
   it.each<[string, MemberObservation[]]>([
     ["a second one could be it too", [down, stopped("pg2")]],
-    ["another member has a higher timeline", [down, standby("pg2", "pg3", { postgres: { timeline: 2 } })]],
+    [
+      "another member has a higher timeline",
+      [down, standby("pg2", "pg1", { postgres: { timeline: 2, walReceiver: undefined } })],
+    ],
     [
       "its data directory is in the middle of a recovery",
       [stopped("pg1", { control: { state: "in crash recovery" } })],
@@ -120,6 +146,19 @@ describe("a primary that is not running, with every member read", () => {
     ["its control file could not be read", [stopped("pg1", { local: { controlData: undefined } })]],
   ])("is not named when %s", (_, observations) => {
     expect(observed(...observations)).toEqual({ kind: "none" });
+  });
+
+  it("is not named when a standby streams from elsewhere: a primary that is not declared runs beside it", () => {
+    expect(observed(down, standby("pg2", "pg9"))).toEqual({
+      kind: "elsewhere",
+      text: "pg2 streams from 203.0.113.19:5432, which is no declared member",
+    });
+  });
+
+  it("is named although a standby still streams from another declared standby", () => {
+    expect(
+      observed(down, standby("pg2", "pg1", { postgres: { walReceiver: undefined } }), standby("pg3", "pg2")),
+    ).toEqual(is);
   });
 
   it("is not named when a member could not be read: that one may be the primary now", () => {
@@ -204,6 +243,14 @@ describe("a member could not be read", () => {
       kind: "unknown",
       reason:
         "pg1 cannot be reached: no answer within 8 s; PostgreSQL on pg2 does not answer (the database system is starting up)",
+    });
+  });
+
+  it("says from whom the others stream when that is no declared member", () => {
+    expect(observed(standby("pg2", "pg1"), unreachable("pg3"))).toEqual({
+      kind: "unknown",
+      reason:
+        "pg3 cannot be reached: no answer within 8 s; pg2 streams from 203.0.113.11:5432, which is no declared member",
     });
   });
 

@@ -13,6 +13,8 @@ export type ObservedPrimary =
   | { readonly kind: "nothing" }
   /** Every member reached; nobody is writable, but one holds the primary's data and is merely not running. */
   | { readonly kind: "stopped"; readonly member: string; readonly timeline: number; readonly systemIdentifier: string }
+  /** Every member reached, nobody writable, and yet some stream: their primary is none of the declared members. */
+  | { readonly kind: "elsewhere"; readonly text: string }
   | { readonly kind: "none" }
   | { readonly kind: "several"; readonly members: readonly string[] }
   | { readonly kind: "foreign"; readonly text: string }
@@ -54,8 +56,14 @@ export function observePrimary(
       reason: `${candidate.member} is writable, but only ${confirming.length} of ${observations.length} members confirm it (${unread.map(unreadText).join("; ")})`,
     };
   }
-  if (unread.length > 0) return { kind: "unknown", reason: unread.map(unreadText).join("; ") };
+  const elsewhere = undeclaredUpstreamText(reached, endpoints);
+  if (unread.length > 0) {
+    const told = elsewhere === undefined ? [] : [elsewhere];
+    return { kind: "unknown", reason: [...unread.map(unreadText), ...told].join("; ") };
+  }
   if (reached.every(isEmptyAndUnmarked)) return { kind: "nothing" };
+  // Before a stopped primary: whoever sends WAL now runs, so that one must not be started beside it.
+  if (elsewhere !== undefined) return { kind: "elsewhere", text: elsewhere };
   return stoppedPrimary(reached) ?? { kind: "none" };
 }
 
@@ -81,6 +89,26 @@ function confirms(observation: ReachedMember, candidate: ReachedMember, endpoint
     receiver.senderPort === endpoint.port &&
     timelineOf(observation) === timelineOf(candidate)
   );
+}
+
+/** "pg2 and pg3 stream from 203.0.113.11:5432, which is no declared member"; undefined when none does such a thing. */
+function undeclaredUpstreamText(reached: readonly ReachedMember[], endpoints: readonly Endpoint[]): string | undefined {
+  const streaming = new Map<string, string[]>();
+  for (const { member, postgres } of reached) {
+    const receiver = postgres?.walReceiver;
+    if (receiver?.status !== "streaming") continue;
+    const { senderHost, senderPort } = receiver;
+    if (endpoints.some((known) => known.replicationAddress === senderHost && known.port === senderPort)) continue;
+    const source = `${senderHost}:${senderPort}`;
+    streaming.set(source, [...(streaming.get(source) ?? []), member]);
+  }
+  if (streaming.size === 0) return undefined;
+  return [...streaming]
+    .map(([source, members]) => {
+      const verb = members.length === 1 ? "streams" : "stream";
+      return `${members.join(" and ")} ${verb} from ${source}, which is no declared member`;
+    })
+    .join("; ");
 }
 
 function formerPrimaryText(candidate: ReachedMember, reached: readonly ReachedMember[]): string | undefined {

@@ -16,6 +16,10 @@ const none: ObservedPrimary = { kind: "none" };
 const nothing: ObservedPrimary = { kind: "nothing" };
 const several: ObservedPrimary = { kind: "several", members: ["pg1", "pg2"] };
 const foreign: ObservedPrimary = { kind: "foreign", text: "pg1 has system identifier 1, pg3 has system identifier 2" };
+const elsewhere: ObservedPrimary = {
+  kind: "elsewhere",
+  text: "pg2 and pg3 stream from 203.0.113.11:5432, which is no declared member",
+};
 const unknown: ObservedPrimary = { kind: "unknown", reason: "pg2 cannot be reached: no answer within 8 s" };
 
 interface Given {
@@ -79,6 +83,15 @@ describe("each row of the table", () => {
       text:
         "every member is empty, but pg1 was primary of system 7000000000000000001.\n" +
         "  Nothing was touched. Mount the data volumes. If the data is really gone, remove the resource from the state (`pulumi state delete`) and run `pulumi up`.",
+    });
+  });
+
+  it("no writable member, but a primary that is not declared: stop, and warn against promoting", () => {
+    expect(situation({ declared: "pg2", observed: elsewhere })).toEqual({
+      kind: "stop",
+      text:
+        "no declared member is writable: pg2 and pg3 stream from 203.0.113.11:5432, which is no declared member.\n" +
+        "  Nothing was touched. Promote nobody while it runs: two would be writable. If it is the primary, declare it under members: and primary: again, and switch over before you take it out. If it is to go at once, stop it for good on its host, promote one of these (`pg_ctl promote`), then run `pulumi up` again.",
     });
   });
 
@@ -194,6 +207,9 @@ describe("the first row that matches wins", () => {
     ["unfinished goes before none", { observed: none, unfinished }, "finish", "unfinished: "],
     ["unfinished goes before unknown", { observed: unknown, unfinished }, "finish", "unfinished: "],
     ["unfinished goes before a switchover", { declared: "pg2", observed: known("pg1"), unfinished }, "finish", "unfi"],
+    ["unfinished goes before elsewhere", { observed: elsewhere, unfinished }, "finish", "unfinished: "],
+    ["elsewhere goes before a lost state", { applied: null, observed: elsewhere }, "stop", "no declared member is"],
+    ["elsewhere goes before a changed declaration", { declared: "pg2", observed: elsewhere }, "stop", "no declared"],
     ["none goes before a lost state", { applied: null, observed: none }, "stop", "no member is writable"],
     ["none goes before a changed declaration", { declared: "pg2", observed: none }, "stop", "no member is writable"],
     [
@@ -238,7 +254,7 @@ it("a primary that is merely not running keeps its place: no drift, no switch", 
 });
 
 it("nothing but a changed declaration can switch", () => {
-  const observed = [known("pg1"), known("pg2"), stopped("pg1"), none, nothing, several, foreign, unknown];
+  const observed = [known("pg1"), known("pg2"), stopped("pg1"), none, elsewhere, nothing, several, foreign, unknown];
   const kinds = observed.flatMap((one) =>
     (["adopt", "fail"] as const).flatMap((onDrift) => [
       situation({ observed: one, onDrift }).kind,

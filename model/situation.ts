@@ -71,6 +71,14 @@ const table: readonly Row[] = [
       ),
   },
   {
+    when: ({ observed }) => observed.kind === "elsewhere",
+    decide: ({ observed }) =>
+      stop(
+        `no declared member is writable: ${observed.kind === "elsewhere" ? observed.text : ""}.`,
+        "Promote nobody while it runs: two would be writable. If it is the primary, declare it under members: and primary: again, and switch over before you take it out. If it is to go at once, stop it for good on its host, promote one of these (`pg_ctl promote`), then run `pulumi up` again.",
+      ),
+  },
+  {
     when: ({ observed }) => observed.kind === "none",
     decide: () =>
       stop(

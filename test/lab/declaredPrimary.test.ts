@@ -114,6 +114,29 @@ test("a state that was lost is recorded anew: nothing is switched, cloned, initi
   expectExit(await cluster.stack.up(), 0);
 });
 
+test("taking the living primary out of the members stops in preview and up, and says from whom the others stream", async () => {
+  const before = await touchable(cluster);
+  await cluster.declare("members", { pg1: {}, pg3: {} });
+  await cluster.declare("primary", "pg1");
+  const source = `${lab.host("pg2").addresses.replication}:5432`;
+  for (const stopped of [await cluster.stack.preview(), await cluster.stack.up()]) {
+    expectExit(stopped, 1);
+    expect(said(stopped)).toContain(
+      `orders: no declared member is writable: pg1 and pg3 stream from ${source}, which is no declared member.
+Nothing was touched. Promote nobody while it runs: two would be writable. If it is the primary, declare it under members: and primary: again, and switch over before you take it out. If it is to go at once, stop it for good on its host, promote one of these (\`pg_ctl promote\`), then run \`pulumi up\` again.
+pg1: standby, timeline 2, streaming from ${source}
+pg3: standby, timeline 2, streaming from ${source}`,
+    );
+  }
+  expect(await touchable(cluster)).toEqual(before);
+  expect(await cluster.roles()).toEqual(["pg1 t 2", "pg2 f 2", "pg3 t 2"]);
+  await cluster.declare("members", { pg1: {}, pg2: {}, pg3: {} });
+  await cluster.declare("primary", "pg2");
+  expectExit(await cluster.stack.up(), 0);
+  expect(await cluster.roles()).toEqual(["pg1 t 2", "pg2 f 2", "pg3 t 2"]);
+  expectExit(await cluster.stack.preview("--expect-no-changes"), 0);
+});
+
 test("one host that cannot be reached is a warning in preview and up, as long as nothing must be written there", async () => {
   await lab.partition("pg3");
   for (const ran of [await cluster.stack.preview(), await cluster.stack.up()]) {
