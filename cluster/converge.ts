@@ -171,7 +171,7 @@ async function waitUntilStreaming(
 
 /** What ALTER SYSTEM did is drift: the stack file is where parameters are declared. */
 async function undoAlterSystem(member: MemberAccess, observation: ReachedMember): Promise<void> {
-  const names = Object.keys(observation.postgres?.alterSystem ?? {});
+  const names = observation.postgres?.alterSystem ?? [];
   if (names.length === 0) return;
   await withSession(member, async (session) => {
     for (const name of names) await session.query(`alter system reset "${name.replaceAll('"', '""')}"`);

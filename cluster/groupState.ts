@@ -35,7 +35,7 @@ export function stateOf(
   const observed = observePrimary(observations, endpointsOf(group));
   const named = observed.kind === "known" || observed.kind === "stopped" ? observed.member : undefined;
   const unhealthy = named === undefined ? {} : memberHealth(group, named, observations);
-  const alterSystem: Record<string, Readonly<Record<string, string>>> = {};
+  const alterSystem: Record<string, Readonly<Record<string, "set">>> = {};
   const configuration: Record<string, Readonly<Record<string, string>>> = {};
   const unreachable: Record<string, string> = {};
   for (const seen of observations) {
@@ -46,8 +46,8 @@ export function stateOf(
     configuration[seen.member] = Object.fromEntries(
       Object.entries(seen.local.files).map(([path, text]) => [shortName(path), text]),
     );
-    const settings = seen.postgres?.alterSystem ?? {};
-    if (Object.keys(settings).length > 0) alterSystem[seen.member] = settings;
+    const names = seen.postgres?.alterSystem ?? [];
+    if (names.length > 0) alterSystem[seen.member] = Object.fromEntries(names.map((name) => [name, "set"] as const));
   }
   const unfinished = unfinishedWork(observations);
   return {

@@ -182,7 +182,7 @@ const postgresSchema: z.ZodType<PostgresFacts> = z.object({
   ),
   settings: z.record(z.string(), z.object({ setting: z.string(), unit: z.string().nullable(), vartype: z.string() })),
   pendingRestart: z.array(z.string()),
-  alterSystem: z.record(z.string(), z.string()),
+  alterSystem: z.array(z.string()),
   roles: z.array(z.string()),
   activity: z.object({
     oldestTransactionSeconds: z.number(),
@@ -216,7 +216,7 @@ select json_build_object(
   'settings', (select coalesce(json_object_agg(name, json_build_object('setting', setting, 'unit', unit,
       'vartype', vartype)), '{}') from pg_settings where lower(name) = any($1)),
   'pendingRestart', (select coalesce(json_agg(name order by name), '[]') from pg_settings where pending_restart),
-  'alterSystem', (select coalesce(json_object_agg(name, setting), '{}') from pg_file_settings
+  'alterSystem', (select coalesce(json_agg(distinct name), '[]') from pg_file_settings
     where sourcefile like '%/postgresql.auto.conf'),
   'roles', (select coalesce(json_agg(rolname order by rolname), '[]') from pg_roles where rolname !~ '^pg_'),
   'activity', json_build_object(

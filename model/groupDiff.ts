@@ -21,7 +21,8 @@ export interface GroupState {
   readonly unhealthy?: Readonly<Record<string, string>> | undefined;
   /** Members whose host could not be reached, with the reason. Told, but no change. */
   readonly unreachable?: Readonly<Record<string, string>> | undefined;
-  readonly alterSystem?: Readonly<Record<string, Readonly<Record<string, string>>>> | undefined;
+  /** By member and parameter: what ALTER SYSTEM set. Never its value: it may hold a password, and this is state. */
+  readonly alterSystem?: Readonly<Record<string, Readonly<Record<string, "set">>>> | undefined;
   readonly configuration: Configuration;
 }
 

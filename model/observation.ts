@@ -93,8 +93,8 @@ export interface PostgresFacts {
   /** pg_settings of every declared and every own parameter. */
   readonly settings: Readonly<Record<string, { setting: string; unit: string | null; vartype: string }>>;
   readonly pendingRestart: readonly string[];
-  /** Entries of postgresql.auto.conf: what ALTER SYSTEM did. */
-  readonly alterSystem: Readonly<Record<string, string>>;
+  /** Names in postgresql.auto.conf: what ALTER SYSTEM set. The values stay on the host, for they may hold passwords. */
+  readonly alterSystem: readonly string[];
   readonly roles: readonly string[];
   readonly activity: Activity;
 }

@@ -194,7 +194,7 @@ describe("drift of what was declared", () => {
   });
 
   it("ALTER SYSTEM is taken back", () => {
-    expect(diff({ state: { alterSystem: { pg1: { work_mem: "1GB" } } } })).toEqual({
+    expect(diff({ state: { alterSystem: { pg1: { work_mem: "set" } } } })).toEqual({
       "alterSystem.pg1.work_mem": { kind: "delete" },
     });
   });

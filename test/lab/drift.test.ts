@@ -88,6 +88,7 @@ describe("what was changed by hand on a host", () => {
     const [before, started] = [await files(), await startTimes()];
     await scriptOnHost(lab, "pg2", `sed -i "s/^work_mem = .*/work_mem = '64MB'/" ${conf("pg2")}`);
     await sql(lab, "pg1", "alter system set log_min_duration_statement = 100");
+    await sql(lab, "pg1", "alter system set primary_conninfo = 'user=postgres password=hand-made-secret'");
     await sql(lab, "pg1", "select pg_reload_conf()");
     await sql(lab, "pg3", "select pg_drop_replication_slot('pgha_pg2')");
     await scriptOnHost(lab, "pg3", `sed -i s/^Restart=.*/Restart=no/ ${unit("pg3")}`);
@@ -104,7 +105,8 @@ describe("what was changed by hand on a host", () => {
       "~ pgha:index:ReplicationGroup: (update)",
       "- alterSystem  : {",
       "- pg1: {",
-      '- log_min_duration_statement: "100"',
+      '- log_min_duration_statement: "set"',
+      '- primary_conninfo          : "set"',
       "~ configuration: {",
       "~ pg2: {",
       "~ postgresql.conf:",
@@ -114,9 +116,15 @@ describe("what was changed by hand on a host", () => {
       '- pg3: "slot missing: pgha_pg2"',
       "~ 2 to update",
     ]);
+    const refreshed = await stack.pulumi("refresh", "--yes", "--skip-preview", "--diff");
+    expect(refreshed.exitCode, refreshed.output).toBe(0);
+    const state = await stack.exportState();
+    expect(state).toContain("primary_conninfo");
+    for (const text of [state, refreshed.output, preview.output]) expect(text).not.toContain("hand-made-secret");
 
     await repairAll();
     expect(await files()).toEqual(before);
+    expect(await sql(lab, "pg1", "show primary_conninfo")).not.toContain("hand-made-secret");
     expect(await settings("log_min_duration_statement")).toEqual(["-1", "-1", "-1"]);
     expect(await sql(lab, "pg3", "select slot_name from pg_replication_slots order by 1")).toBe("pgha_pg1\npgha_pg2");
     expect(await onHost(lab, "pg3", ["systemctl", "show", "-p", "Restart", "--value", "pgha-orders-pg3"])).toBe(

@@ -113,7 +113,7 @@ function postgres(overrides: Partial<PostgresFacts>): PostgresFacts {
     slots: [],
     settings: {},
     pendingRestart: [],
-    alterSystem: {},
+    alterSystem: [],
     roles: ["postgres", "replicator"],
     activity: { oldestTransactionSeconds: 0, preparedTransactions: 0, archiverFailing: false },
     ...overrides,
