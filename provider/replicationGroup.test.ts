@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 import type { GroupState } from "../model/groupDiff.ts";
+import { createLocalHosts } from "../test/contract/localHosts.ts";
 import { group } from "../test/support/shapes.ts";
 import { asProperties } from "./inputs.ts";
 import { replicationGroup } from "./replicationGroup.ts";
-import type { Properties } from "./resource.ts";
+import type { Context, Notice, Properties } from "./resource.ts";
 
 const systemIdentifier = "7000000000000000001";
 
@@ -44,6 +45,9 @@ function sides(changes: { news?: Properties; olds?: Properties; state?: Paramete
 
 const diff = (changes: Parameters<typeof sides>[0]) => replicationGroup.diff(sides(changes));
 const notices = (changes: Parameters<typeof sides>[0]) => replicationGroup.notices?.(sides(changes));
+
+const firstLine = ({ level, text }: Notice) => `${level}: ${text.split("\n")[0]}`;
+const localCommit = "warn: synchronous_commit = local: commits do not wait for standbys";
 
 const movedToPg2 = { primary: "pg2", observed: onPg2 };
 
@@ -233,6 +237,11 @@ describe("a changed declaration", () => {
     ]);
   });
 
+  it("warns while synchronous_commit takes away what synchronous promises", () => {
+    const weak = { synchronous: { quorum: 1 }, parameters: { synchronous_commit: "local" } };
+    expect(notices({ olds: weak, news: weak })?.map(firstLine)).toEqual([localCommit]);
+  });
+
   it("never replaces: data is not thrown away by a diff", () => {
     const everything = {
       primary: "pg2",
@@ -247,12 +256,30 @@ describe("a changed declaration", () => {
   });
 });
 
+it("at creation, where there is no diff yet, what follows from the declaration is said all the same", async () => {
+  const told: string[] = [];
+  const hosts = createLocalHosts();
+  for (const name of ["pg1", "pg2", "pg3"]) hosts.cut(name);
+  const context: Context = {
+    hosts,
+    cancelled: new AbortController().signal,
+    progress() {},
+    info() {},
+    warn: (text) => told.push(text),
+  };
+  const inputs = checked({ synchronous: { quorum: 1 }, parameters: { synchronous_commit: "local" } });
+  const creating = replicationGroup.create(context, { inputs, preview: true, name: "orders" });
+  await expect(creating).rejects.toThrow("who is primary cannot be told");
+  expect(told.map((text) => firstLine({ level: "warn", text }))).toEqual([localCommit]);
+});
+
 it("the first line of every notice fits on a resource's row", () => {
   const all = [
     notices({ state: movedToPg2 }),
     notices({ state: { unhealthy: { pg3: "does not stream" }, unreachable: { pg2: "no answer within 8 s" } } }),
     notices({ news: { onDestroy: "stop" } }),
+    notices({ news: { synchronous: { quorum: 1 }, parameters: { synchronous_commit: "remote_write" } } }),
   ].flatMap((found) => found ?? []);
-  expect(all).toHaveLength(4);
+  expect(all).toHaveLength(5);
   for (const { text } of all) expect(text.split("\n")[0]?.length).toBeLessThanOrEqual(80);
 });

@@ -2,6 +2,7 @@ import { accessCluster } from "../cluster/access.ts";
 import { eraseCluster, stopCluster } from "../cluster/destroy.ts";
 import { declaredConfiguration, stateOf } from "../cluster/groupState.ts";
 import { observeMembers } from "../cluster/observe.ts";
+import { weakenedCommit } from "../model/durability.ts";
 import { UserError } from "../model/fault.ts";
 import { groupInputs, groupOf } from "../model/group.ts";
 import { type DeclaredGroup, diffGroup, factsOf, type GroupState } from "../model/groupDiff.ts";
@@ -34,6 +35,7 @@ export const replicationGroup: ResourceType = {
     noticesOf(declaredGroup(news), oldDeclaration(oldInputs), stateFrom(outputs)),
   async create(context, { inputs, preview }) {
     const declared = declaredGroup(inputs);
+    for (const notice of declarationNotices(declared)) context[notice.level](notice.text);
     const saved = await carryOut(context, { declared, olds: undefined, outputs: undefined, preview });
     return { id: declared.cluster, ...saved };
   },
@@ -91,9 +93,15 @@ function stateFrom(outputs: Properties): GroupState {
   return outputs as unknown as GroupState;
 }
 
+/** What follows from the declaration alone: told at creation too, where there is no diff yet. */
+function declarationNotices(declared: DeclaredGroup): Notice[] {
+  const weak = weakenedCommit(declared);
+  return weak === undefined ? [] : [weak];
+}
+
 /** What an operator must read beside the diff. */
 function noticesOf(news: DeclaredGroup, olds: DeclaredGroup | undefined, state: GroupState): Notice[] {
-  const notices: Notice[] = [];
+  const notices = declarationNotices(news);
   const situation = situationOf(factsOf(news, state));
   if (situation.kind === "drift" || situation.kind === "unknown") notices.push({ level: "warn", text: situation.text });
   const unhealthy = Object.entries(state.unhealthy ?? {});
