@@ -1,5 +1,6 @@
 import type { Reporter } from "../cluster/reporter.ts";
 import { switchOver } from "../cluster/switchOver.ts";
+import { underLock } from "../cluster/underLock.ts";
 import type { DeclaredCluster } from "../test/support/declaredCluster.ts";
 import { startLoad } from "./load.ts";
 import { clock, noRows, type Probe, type Rows, startProbe, stopProbe } from "./probe.ts";
@@ -110,7 +111,9 @@ async function measureRound(
   const since = clock();
   const { member: from, timeline, systemIdentifier } = await cluster.primary();
   const to = from === "pg1" ? "pg2" : "pg1";
-  const report = await switchOver(cluster.access, from, to, { timeline, systemIdentifier }, silent);
+  const report = await underLock(cluster.access, silent, (lock) =>
+    switchOver(cluster.access, from, to, { timeline, systemIdentifier }, lock, silent),
+  );
   await writer.waitForAcknowledgement(30);
   const gap = writer.longestGap(since).milliseconds / 1000;
   const handover = writer.gapsSince(since).find((one) => one.from === from && one.to === to);

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type { HeldLock } from "../model/checks.ts";
 import { UserError } from "../model/fault.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
@@ -7,12 +8,14 @@ import type { LockState } from "./observe.ts";
 const renewEverySeconds = 5;
 /** A hold that was not confirmed for so long is not relied on: half of the time after which hosts take it for dead. */
 const relyOnSeconds = 15;
-/** Longest time for which one orchestration may hold the lock at a stretch: the remote helper is killed then. */
-const holdLimitSeconds = 24 * 3600;
+/** Longest time for which one orchestration may hold the lock: longer than the longest clone. Its helper ends then. */
+const holdLimitSeconds = 30 * 3600;
 
 /** One orchestrator at a time: a file on every reachable member, with an epoch that only grows. */
 export interface ClusterLock {
   readonly epoch: number;
+  /** Names of the members on which it is held: nothing may be written on another one. */
+  readonly members: ReadonlySet<string>;
   /** Throws when a member refused a renewal, or when none was confirmed of late: somebody else may have taken over. */
   assertHeld(): void;
   release(): Promise<void>;
@@ -33,6 +36,7 @@ export function heldByOther(locks: ReadonlyMap<string, LockState>): HeldLock | u
 
 /**
  * Takes the lock on all given members or on none. A lock that was not renewed for 30 s, by its host's boot clock, is dead.
+ * The first member by name is asked alone: of two orchestrators that come at once exactly one gets it, and with it the rest.
  * Errors: `UserError` naming the holder when another orchestrator is alive or quicker.
  */
 export async function acquireLock(
@@ -43,8 +47,12 @@ export async function acquireLock(
 ): Promise<ClusterLock> {
   const epoch = Math.max(0, ...[...locks.values()].map((lock) => lock.epoch)) + 1;
   const since = new Date().toISOString();
-  const attempts = await Promise.allSettled(members.map((member) => hold(member, epoch, holder, since)));
-  const held = attempts.flatMap((attempt) => (attempt.status === "fulfilled" ? [attempt.value] : []));
+  const [first, ...others] = [...members].sort((one, two) => (one.name < two.name ? -1 : 1));
+  if (first === undefined) throw new UserError(`${access.group.cluster}: no member can be reached to lock it.`);
+  const take = (member: MemberAccess) => hold(access, member, epoch, holder, since);
+  const held = [await take(first)];
+  const attempts = await Promise.allSettled(others.map(take));
+  held.push(...attempts.flatMap((attempt) => (attempt.status === "fulfilled" ? [attempt.value] : [])));
   const failed = attempts.find((attempt) => attempt.status === "rejected");
   if (failed !== undefined) {
     await Promise.all(held.map(releaseOne));
@@ -53,7 +61,21 @@ export async function acquireLock(
   return keepLock(access, epoch, held);
 }
 
-async function hold(member: MemberAccess, epoch: number, holder: string, since: string): Promise<Holding> {
+/** Said when somebody else is at work; `doing` names what, when it is known. */
+export function heldText(access: ClusterAccess, other: HeldLock, doing?: string): string {
+  const what = doing === undefined ? "." : `: ${doing}.`;
+  return `${access.group.cluster}: ${other.holder} holds the cluster since ${other.since} (seen on ${other.member})${what}\n  Nothing was touched. Wait for it to end, then run this again; a dead one loses its hold after 30 s.`;
+}
+
+const refusedSchema = z.object({ epoch: z.number(), holder: z.string(), since: z.string(), alive: z.boolean() });
+
+async function hold(
+  access: ClusterAccess,
+  member: MemberAccess,
+  epoch: number,
+  holder: string,
+  since: string,
+): Promise<Holding> {
   const conversation = await converseWithAgent(
     member.host,
     "hold",
@@ -63,11 +85,11 @@ async function hold(member: MemberAccess, epoch: number, holder: string, since: 
   const answer = await conversation.answer(20);
   if (answer.result === "held") return { member, conversation };
   conversation.end();
-  const who =
-    answer.alive === true
-      ? `${answer.holder} holds the cluster since ${answer.since}`
-      : `epoch ${answer.epoch} was quicker`;
-  throw new UserError(`${member.name}: ${who}. Nothing was touched. Run \`pulumi up\` again when it has ended.`);
+  const other = refusedSchema.parse(answer);
+  if (other.alive) throw new UserError(heldText(access, { member: member.name, ...other }));
+  throw new UserError(
+    `${access.group.cluster}: somebody else was quicker to hold the cluster (seen on ${member.name}), and has ended.\n  Nothing was touched. Run this again.`,
+  );
 }
 
 function keepLock(access: ClusterAccess, epoch: number, held: readonly Holding[]): ClusterLock {
@@ -96,6 +118,7 @@ function keepLock(access: ClusterAccess, epoch: number, held: readonly Holding[]
   timer.unref();
   return {
     epoch,
+    members: new Set(held.map(({ member }) => member.name)),
     assertHeld() {
       const age = (Date.now() - confirmedAt) / 1000;
       if (lost === undefined && age <= relyOnSeconds) return;

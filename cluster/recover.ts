@@ -6,8 +6,7 @@ import type { ClusterAccess } from "./access.ts";
 import { layRole } from "./configuration.ts";
 import { markStandby, unmarkStandby } from "./data.ts";
 import { removeJournal } from "./journal.ts";
-import { acquireLock, type ClusterLock, heldByOther } from "./lock.ts";
-import { observeMembers, readLocks } from "./observe.ts";
+import type { ClusterLock } from "./lock.ts";
 import { undoQuiet } from "./quiet.ts";
 import type { Reporter } from "./reporter.ts";
 import { restoreOldPrimary, stopPromotedOrPromoting } from "./restore.ts";
@@ -15,34 +14,13 @@ import { resetSlots } from "./roles.ts";
 import { startService, stopService } from "./service.ts";
 
 /**
- * Finishes or undoes a handover that an orchestrator left behind. Does nothing without a journal.
- * Errors: `UserError` when the orchestrator is still alive, or when it cannot be told what is right.
+ * Finishes or undoes a handover that an orchestrator left behind. Does nothing without a journal. `observations` were made
+ * under `lock`. Errors: `UserError` when it cannot be told what is right.
  */
-export async function recoverHandover(access: ClusterAccess, holder: string, reporter: Reporter): Promise<void> {
-  const [seen, locks] = await Promise.all([observeMembers(access), readLocks(access)]);
-  const journal = openJournal(seen);
-  if (journal === undefined) return;
-  const other = heldByOther(locks);
-  if (other !== undefined) {
-    throw new UserError(
-      `${other.holder} holds the cluster since ${other.since} (seen on ${other.member}): the switchover ${journal.from} -> ${journal.to} may still run.\n  Nothing was touched. Wait for it to end; a dead one loses its hold after 30 s.`,
-    );
-  }
-  const reached = access.members.filter((member) => locks.has(member.name));
-  const lock = await acquireLock(access, reached, locks, holder);
-  try {
-    // Only what is seen under the lock is acted on.
-    const observations = await observeMembers(access);
-    await carryOut(access, observations, lock, reporter);
-  } finally {
-    await lock.release();
-  }
-}
-
-async function carryOut(
+export async function recoverHandover(
   access: ClusterAccess,
-  observations: readonly MemberObservation[],
   lock: ClusterLock,
+  observations: readonly MemberObservation[],
   reporter: Reporter,
 ): Promise<void> {
   const journal = openJournal(observations);

@@ -1,4 +1,3 @@
-import { hostname, userInfo } from "node:os";
 import { type Check, checkSwitchover } from "../model/checks.ts";
 import { UserError } from "../model/fault.ts";
 import { endpointsOf } from "../model/group.ts";
@@ -14,14 +13,15 @@ import { layRole } from "./configuration.ts";
 import { waitUntilSettled } from "./converge.ts";
 import { recordEvidence } from "./evidence.ts";
 import { removeJournal, writeJournal } from "./journal.ts";
-import { acquireLock, type ClusterLock, heldByOther } from "./lock.ts";
-import { type LockState, observeMembers, readLocks } from "./observe.ts";
+import { type ClusterLock, heldByOther } from "./lock.ts";
+import { observeMembers, readLocks } from "./observe.ts";
 import { armDemoter, type Moment, OutageFailed, type OutageResult, runOutage } from "./outage.ts";
 import { applyRole, quietDown, undoQuiet } from "./quiet.ts";
 import { type Reporter, stopIfCancelled } from "./reporter.ts";
 import { restoreOldPrimary, stopPromotedOrPromoting } from "./restore.ts";
 import { resetSlots } from "./roles.ts";
 import { startService, stopService } from "./service.ts";
+import { holderName } from "./underLock.ts";
 
 /** What the diff saw; `up` refuses when the world is no longer so. */
 export interface Seen {
@@ -29,24 +29,28 @@ export interface Seen {
   readonly systemIdentifier: string;
 }
 
-export interface Preflight {
+/** What may be known of a switchover before it begins. */
+export interface Assessment {
   readonly plan: SwitchoverPlan;
   readonly checks: readonly Check[];
   readonly prediction: Prediction;
   readonly observations: readonly MemberObservation[];
-  readonly locks: ReadonlyMap<string, LockState>;
 }
 
-/** Steps 1 to 3: looks, checks and plans; touches nothing. Preview ends here. */
-export async function preflight(access: ClusterAccess, from: string, to: string): Promise<Preflight> {
+/** Steps 1 to 3: looks, checks and plans; touches nothing. Preview ends here. `lock`: ours, when we hold it already. */
+export async function assessSwitchover(
+  access: ClusterAccess,
+  from: string,
+  to: string,
+  lock?: ClusterLock,
+): Promise<Assessment> {
   const [observations, locks] = await Promise.all([observeMembers(access), readLocks(access)]);
   const roundTrip = await measureRoundTrip(access.member(to));
   return {
     plan: planSwitchover(access.group, from, to, streamingMembers(observations)),
-    checks: checkSwitchover(access.group, from, to, observations, heldByOther(locks)),
+    checks: checkSwitchover(access.group, from, to, observations, lock === undefined ? heldByOther(locks) : undefined),
     prediction: predictOutage(access.group, from, to, streamingMembers(observations), roundTrip),
     observations,
-    locks,
   };
 }
 
@@ -66,30 +70,23 @@ async function measureRoundTrip(target: MemberAccess): Promise<number> {
   }
 }
 
-/** Who holds a lock, for people: "root@deploy-1, pid 4711". */
-export function holderName(): string {
-  return `${userInfo().username}@${hostname()}, pid ${process.pid}`;
-}
-
-/** The planned switchover, steps 1 to 11. On return the new primary is writable and everybody streams from it. */
+/** The planned switchover, steps 1 to 11, under `lock`. On return the new primary is writable and everybody streams from it. */
 export async function switchOver(
   access: ClusterAccess,
   from: string,
   to: string,
   seen: Seen,
+  lock: ClusterLock,
   reporter: Reporter,
 ): Promise<SwitchoverReport> {
   reporter.progress("checks");
-  const ready = await preflight(access, from, to);
+  const ready = await assessSwitchover(access, from, to, lock);
   refuseIfMoved(access, from, seen, ready.observations);
   refuseIfBlocked(access, ready.checks);
   stopIfCancelled(reporter, "before anything was touched");
 
   const old = access.member(from);
   const target = access.member(to);
-  const reached = access.members.filter((member) => ready.locks.has(member.name));
-  reporter.progress("locking the members");
-  const lock = await acquireLock(access, reached, ready.locks, holderName());
   const sessions = openSessions();
   try {
     await writeJournal([old, target], {
@@ -124,7 +121,6 @@ export async function switchOver(
     };
   } finally {
     await sessions.close();
-    await lock.release();
   }
 }
 
@@ -140,6 +136,16 @@ function refuseIfMoved(
   throw new UserError(
     `primary: the diff saw ${from} on timeline ${seen.timeline}, but now it is ${now}.\n  Nothing was touched. Run \`pulumi preview\` again and look.`,
   );
+}
+
+/** What blocks under the lock blocks before it as well: then not even a lock file was touched. */
+export function refuseBlocked(
+  access: ClusterAccess,
+  from: string,
+  to: string,
+  observations: readonly MemberObservation[],
+): void {
+  refuseIfBlocked(access, checkSwitchover(access.group, from, to, observations, undefined));
 }
 
 function refuseIfBlocked(access: ClusterAccess, checks: readonly Check[]): void {

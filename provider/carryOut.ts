@@ -7,7 +7,8 @@ import { observeMembers } from "../cluster/observe.ts";
 import { recoverHandover } from "../cluster/recover.ts";
 import { generatePassword, type Passwords } from "../cluster/roles.ts";
 import { startService } from "../cluster/service.ts";
-import { holderName, preflight, switchOver } from "../cluster/switchOver.ts";
+import { assessSwitchover, refuseBlocked, switchOver } from "../cluster/switchOver.ts";
+import { underLock } from "../cluster/underLock.ts";
 import { FaultsFound, faultText, UserError } from "../model/fault.ts";
 import { groupOf } from "../model/group.ts";
 import { type DeclaredGroup, diffGroup, factsOf, type GroupState } from "../model/groupDiff.ts";
@@ -57,6 +58,8 @@ export async function carryOut(context: Context, task: Task): Promise<Saved> {
   if (refused.length > 0) throw new FaultsFound(refused, `Nothing was touched:`);
   await refuseWithoutRoom(access, declared, observations, state.observed);
   await refuseBadParameters(access, observations);
+  if (!task.preview && situation.kind === "switchover")
+    refuseBlocked(access, situation.from, situation.to, observations);
   if (task.preview) {
     await announce(context, access, declared, situation, observations);
     return {
@@ -144,7 +147,7 @@ async function announce(
     for (const seen of clones) context.info(`${declared.cluster}: ${seen.member} is empty: it will be cloned`);
     return;
   }
-  const { plan, checks, prediction } = await preflight(access, situation.from, situation.to);
+  const { plan, checks, prediction } = await assessSwitchover(access, situation.from, situation.to);
   const text = planText(plan, checks, prediction);
   if (checks.some((check) => check.verdict === "block")) throw new UserError(`${text}\n  Nothing was touched.`);
   if (checks.some((check) => check.verdict === "warn")) context.warn(text);
@@ -163,7 +166,7 @@ async function act(
     case "create":
       return create(context, access, task, observations);
     case "finish": {
-      await recoverHandover(access, holderName(), context);
+      await underLock(access, context, (lock, seen) => recoverHandover(access, lock, seen, context));
       const after = await observeMembers(access);
       const journalGone = stateOf(access.group, after, before(task));
       if (journalGone.unfinished !== undefined) return create(context, access, task, after);
@@ -276,7 +279,8 @@ async function switchover(
   const seen = task.outputs?.observed;
   if (seen?.kind !== "known")
     throw new UserError(`${task.declared.cluster}: the diff saw no primary; run \`pulumi up\` again.`);
-  const report = await switchOver(access, situation.from, situation.to, seen, context);
+  const { from, to } = situation;
+  const report = await underLock(access, context, (lock) => switchOver(access, from, to, seen, lock, context));
   context.info(reportText(report));
   const after = await observeMembers(access);
   const unsettled = diffGroup(
