@@ -50,7 +50,8 @@ function accessMember(group: Group, declaration: MemberDeclaration, hosts: Remot
         user: "postgres",
         database: "postgres",
         applicationName: "pgha",
-        connectLimitSeconds: 5,
+        // Opening the SSH connection may take 8 s of it by its own limit.
+        connectLimitSeconds: 10,
         statementLimitSeconds: options.statementLimitSeconds ?? 10,
       }),
   };

@@ -117,7 +117,8 @@ export function deferHosts(open: () => Promise<RemoteHosts>): RemoteHosts {
         run: async (command: RemoteCommand): Promise<CommandResult> => (await real()).run(command),
         must: async (command: RemoteCommand): Promise<string> => (await real()).must(command),
         start: async (command: RemoteCommand): Promise<RemoteProcess> => (await real()).start(command),
-        socket: async (path: string): Promise<Duplex> => (await real()).socket(path),
+        socket: async (path: string, limitSeconds: number): Promise<Duplex> =>
+          (await real()).socket(path, limitSeconds),
       };
     },
     close() {

@@ -7,8 +7,8 @@ export interface RemoteCommand {
   /** The operating-system user it runs as. Default "root" (through `sudo -n` when the SSH user is another). */
   readonly as?: "root" | "postgres";
   /**
-   * After so many seconds it is killed on the host (`timeout -k 2`) and `RemoteTimeout` is thrown.
-   * Counted from its start; waiting for a free session or for the connection is not part of it.
+   * After so many seconds `RemoteTimeout` is thrown, and it is killed on the host (`timeout -k 2`) when it runs there.
+   * Counted from the call: waiting for the connection, for a free session and for sshd to start it is part of it.
    */
   readonly limitSeconds: number;
   /** What it is for, as the end of "could not …" in an error: "read the state of pg1". */

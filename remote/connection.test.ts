@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import type { SshTarget } from "../model/sshTarget.ts";
 import { makeKeyPair, type SshServer, type SshServerOptions, startSshServer } from "../test/support/sshServer.ts";
-import { HostKeyRefused, LoginRefused, Unreachable } from "./errors.ts";
+import { HostKeyRefused, LoginRefused, RemoteTimeout, Unreachable } from "./errors.ts";
 import type { RemoteHosts } from "./host.ts";
 import { openRemoteHosts } from "./pool.ts";
 
@@ -85,6 +85,29 @@ describe("a host's connection", () => {
     await hosts.host("pg1").run(command);
     hosts.close();
     expect(await failureOf(hosts.host("pg1").run(command))).toBeInstanceOf(Unreachable);
+  });
+});
+
+describe("a command's limit", () => {
+  it("covers the opening of the connection", async () => {
+    const silent = createServer(() => {});
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    cleanups.push(() => silent.close());
+    const ssh = await server();
+    const host = hostsOf({ ...ssh.target, port: (silent.address() as AddressInfo).port }).host("pg1");
+    expect(await failureOf(host.run({ ...command, limitSeconds: 0.3 }))).toEqual(
+      new RemoteTimeout(
+        "pg1",
+        "pg1: could not say hello: found no SSH connection within 0.3 s, expected one. Check the host and the network.",
+      ),
+    );
+    const path = "/run/postgresql/.s.PGSQL.5432";
+    expect(await failureOf(host.socket(path, 0.3))).toEqual(
+      new RemoteTimeout(
+        "pg1",
+        `pg1.${path}: found no SSH connection within 0.3 s, expected one. Check the host and the network.`,
+      ),
+    );
   });
 });
 

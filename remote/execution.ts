@@ -6,6 +6,7 @@ import { faultText } from "../model/fault.ts";
 import type { RemoteCommand } from "./command.ts";
 import { announcement, commandText, killDelaySeconds, killText } from "./commandText.ts";
 import { type Connection, type Link, messageOf } from "./connection.ts";
+import { type Deadline, startDeadline } from "./deadline.ts";
 import { deferred } from "./deferred.ts";
 import { Cancelled, OutputTooLong, type RemoteError, RemoteTimeout, SudoRefused, Unreachable } from "./errors.ts";
 
@@ -28,35 +29,73 @@ export interface Execution {
   abandon(error: RemoteError): void;
 }
 
-/** Starts a command; `onStdout` gets what it writes. Waits for the connection and for a free session. */
+/** Starts a command; `onStdout` gets what it writes. Its limit counts from here, waiting for a session included. */
 export async function execute(
   hostName: string,
   connection: Connection,
   command: RemoteCommand,
   onStdout: (chunk: Buffer) => void,
 ): Promise<Execution> {
-  const { link, opened, release } = await openChannel(hostName, connection, command);
-  const execution = follow(hostName, link, opened, command, onStdout);
+  const { started, release } = await openChannel(hostName, connection, command);
+  const execution = follow(hostName, started, command, onStdout);
   execution.ended.then(release, release);
   return execution;
 }
 
+/** A command that sshd has started. */
+interface Started {
+  readonly link: Link;
+  readonly opened: Opened & { readonly kind: "running" };
+  readonly deadline: Deadline;
+  /** How long the command may run on the host: what waiting has left of its limit. */
+  readonly hostLimitSeconds: number;
+  /** When its start was asked for, by performance.now(). */
+  readonly askedAt: number;
+}
+
 /** A session in which the command was started. Nothing was sent when the link turned out broken: only then another is opened. */
 async function openChannel(hostName: string, connection: Connection, command: RemoteCommand) {
-  const cancelled = () =>
-    new Cancelled(hostName, `${hostName}: could not ${command.purpose}: cancelled before it began.`);
+  const deadline = startDeadline(command.limitSeconds);
+  const could = `${hostName}: could not ${command.purpose}:`;
+  const late = (found: string, more: string) => () =>
+    new RemoteTimeout(hostName, `${could} found ${found} within ${command.limitSeconds} s, ${more}`);
+  const cancel = {
+    signal: command.signal,
+    error: () => new Cancelled(hostName, `${could} cancelled before it began.`),
+  };
   for (;;) {
-    if (command.signal?.aborted) throw cancelled();
-    const link = await connection.open();
-    const release = await link.sessions.take(command.signal).catch(() => {
-      throw cancelled();
+    const link = await deadline.wait({
+      begin: () => connection.open(),
+      late: late("no SSH connection", "expected one. Check the host and the network."),
+      cancel,
+    });
+    const release = await deadline.wait({
+      begin: (stop) => link.sessions.take(stop),
+      late: () =>
+        late(`no free SSH session (${link.sessions.taken()} in use)`, "expected one. See what hangs on the host.")(),
+      discard: (giveBack) => giveBack(),
+      cancel,
     });
     if (link.broken() !== undefined) {
       release();
       continue;
     }
-    const opened = await exec(link, commandText(command, link.user));
-    if (opened.kind === "running") return { link, opened, release };
+    const hostLimitSeconds = Math.ceil(deadline.remainingSeconds() * 10) / 10;
+    const askedAt = performance.now();
+    const noAnswer = late("no answer of sshd", "expected that it starts the command. Whether it did is not known.");
+    const opened = await deadline.wait({
+      begin: () => exec(link, commandText({ ...command, limitSeconds: hostLimitSeconds }, link.user)),
+      late: noAnswer,
+      discard(opened) {
+        if (opened.kind !== "running") return release();
+        const execution = follow(hostName, { link, opened, deadline, hostLimitSeconds, askedAt }, command, () => {});
+        execution.abandon(noAnswer());
+        execution.ended.then(release, release);
+      },
+    });
+    if (opened.kind === "running") {
+      return { started: { link, opened, deadline, hostLimitSeconds, askedAt }, release };
+    }
     if (opened.kind === "full" && link.sessions.taken() > 1) link.sessions.shrink();
     release();
     if (opened.kind === "failed" || link.sessions.taken() === 0)
@@ -104,12 +143,11 @@ function notStarted(hostName: string, link: Link, command: RemoteCommand, reason
 
 function follow(
   hostName: string,
-  link: Link,
-  { channel, exit }: Opened & { kind: "running" },
+  { link, opened, deadline, hostLimitSeconds, askedAt }: Started,
   command: RemoteCommand,
   onStdout: (chunk: Buffer) => void,
 ): Execution {
-  const startedAt = performance.now();
+  const { channel, exit } = opened;
   const could = `${hostName}: could not ${command.purpose}:`;
   const started = deferred<void>();
   const ended = deferred<{ exitCode: number; stderr: string }>();
@@ -127,8 +165,19 @@ function follow(
     clearTimeout(limit);
     clearTimeout(patience);
     command.signal?.removeEventListener("abort", cancel);
-    const elapsedSeconds = (performance.now() - startedAt) / 1000;
-    const outcome = { could, command, hostName, exitCode: exit.code, abandoned, elapsedSeconds, link, stderr };
+    const reachedLimit = performance.now() - askedAt >= hostLimitSeconds * 1000;
+    const waitedSeconds = command.limitSeconds - hostLimitSeconds;
+    const outcome = {
+      could,
+      command,
+      hostName,
+      exitCode: exit.code,
+      abandoned,
+      reachedLimit,
+      waitedSeconds,
+      link,
+      stderr,
+    };
     const error = judge(outcome);
     if (error === undefined) ended.resolve({ exitCode: exit.code ?? -1, stderr: stderr.text() });
     else ended.reject(error);
@@ -165,7 +214,7 @@ function follow(
         : `that ${command.argv[0]} ended, but something it started keeps its output open`;
     abandon(new RemoteTimeout(hostName, `${could} found ${still}. Check the host.`));
   }
-  const limit = setTimeout(expire, (command.limitSeconds + graceSeconds) * 1000);
+  const limit = setTimeout(expire, (deadline.remainingSeconds() + graceSeconds) * 1000);
 
   function tooLong(): void {
     const most = `${outputLimitBytes / 1024 / 1024} MiB`;
@@ -199,16 +248,16 @@ interface Outcome {
   readonly hostName: string;
   readonly exitCode: number | undefined;
   readonly abandoned: RemoteError | undefined;
-  readonly elapsedSeconds: number;
+  /** It ran for as long as the host let it. */
+  readonly reachedLimit: boolean;
+  /** How much of its limit was over before it began. */
+  readonly waitedSeconds: number;
   readonly link: Link;
   readonly stderr: ReturnType<typeof collectStderr>;
 }
 
-/** On a busy machine our clock begins this much later than the host's. */
-const lateClockSeconds = 1;
-
 /** The error that an ended command stands for; undefined when it ended by itself, with whatever exit code. */
-function judge({ could, command, hostName, exitCode, abandoned, elapsedSeconds, link, stderr }: Outcome) {
+function judge({ could, command, hostName, exitCode, abandoned, reachedLimit, waitedSeconds, link, stderr }: Outcome) {
   if (abandoned !== undefined) return abandoned;
   if (exitCode === undefined) {
     const cause = link.broken()?.message ?? "its session ended without an exit code. Try again.";
@@ -220,8 +269,9 @@ function judge({ could, command, hostName, exitCode, abandoned, elapsedSeconds, 
     const found = stderr.text().trim() || `exit code ${exitCode}`;
     return new SudoRefused(hostName, faultText({ path, found, expected: "root without a password", remedy }));
   }
-  if ((exitCode === 124 || exitCode === 137) && elapsedSeconds + lateClockSeconds >= command.limitSeconds) {
-    const found = `${command.argv[0]} still running after ${command.limitSeconds} s`;
+  if ((exitCode === 124 || exitCode === 137) && reachedLimit) {
+    const waited = waitedSeconds < 1 ? "" : ` (${waitedSeconds.toFixed(1)} s of them before it began)`;
+    const found = `${command.argv[0]} still running after ${command.limitSeconds} s${waited}`;
     return new RemoteTimeout(hostName, `${could} found ${found}, expected its end; it was killed.`);
   }
   return undefined;

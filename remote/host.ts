@@ -30,8 +30,11 @@ export interface RemoteHost {
   must(command: RemoteCommand): Promise<string>;
   /** Starts a command and leaves it running, for at most its `limitSeconds`. A host has room for 6 at the same time. */
   start(command: RemoteCommand): Promise<RemoteProcess>;
-  /** A stream to a Unix socket on the host, as the SSH user. Throws `NoListener`, `ForwardingRefused`. */
-  socket(path: string): Promise<Duplex>;
+  /**
+   * A stream to a Unix socket on the host, as the SSH user. Throws `NoListener`, `ForwardingRefused`, and `RemoteTimeout` when
+   * it is not open within the limit, counted from the call.
+   */
+  socket(path: string, limitSeconds: number): Promise<Duplex>;
 }
 
 /** The hosts of one provider process. */

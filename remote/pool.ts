@@ -42,7 +42,8 @@ export function openRemoteHosts(
     });
     connections.push(connection);
     const runner = createRunner(target.name, connection);
-    const socket = (path: string) => openSocket(target.name, connection, runner, path);
+    const socket = (path: string, limitSeconds: number) =>
+      openSocket(target.name, connection, runner, path, limitSeconds);
     hosts.set(target.name, { name: target.name, ...runner, socket });
   }
 

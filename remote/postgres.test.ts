@@ -20,13 +20,13 @@ async function setUp(options?: SshServerOptions) {
   return { ssh, host: hosts.host("pg1") };
 }
 
-function session(host: RemoteHost, ssh: SshServer) {
+function session(host: RemoteHost, ssh: SshServer, connectLimitSeconds = 0.5) {
   return connectPostgres(host, {
     socketDirectory: ssh.directory,
     port: 5432,
     applicationName: "pgha",
     statementLimitSeconds: 0.2,
-    connectLimitSeconds: 0.5,
+    connectLimitSeconds,
   });
 }
 
@@ -56,9 +56,13 @@ async function fakePostgres(directory: string, greeting: Buffer | undefined = he
   const sockets = new Set<Socket>();
   const statements: string[] = [];
   let startup = "";
+  let ended = 0;
   const server: Server = createServer((socket) => {
     sockets.add(socket);
     socket.on("error", () => {});
+    socket.on("close", () => {
+      ended += 1;
+    });
     socket.once("data", (first) => {
       startup = first.toString("latin1");
       if (greeting !== undefined) socket.write(greeting);
@@ -83,6 +87,8 @@ async function fakePostgres(directory: string, greeting: Buffer | undefined = he
   return {
     statements,
     startup: () => startup,
+    /** How many connections came and went. */
+    ended: () => ended,
     kill() {
       for (const socket of sockets) socket.end();
     },
@@ -183,6 +189,33 @@ describe("no session begins", () => {
     const { ssh, host } = await setUp();
     await fakePostgres(ssh.directory, Buffer.alloc(0));
     expect(await failureOf(session(host, ssh))).toBeInstanceOf(RemoteTimeout);
+  });
+
+  it("when sshd does not open the way to the socket within the limit, and the way that opens later is closed", async () => {
+    let open = () => {};
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const { ssh, host } = await setUp({ beforeForward: () => gate });
+    const postgres = await fakePostgres(ssh.directory);
+    const error = await failureOf(session(host, ssh));
+    expect(error).toEqual(
+      new RemoteTimeout(
+        "pg1",
+        `pg1.${ssh.directory}/.s.PGSQL.5432: found no answer of sshd within 0.5 s, expected a stream to that socket. Check the host's load.`,
+      ),
+    );
+    open();
+    await expect.poll(() => postgres.ended()).toBe(1);
+  });
+
+  it("when the way to the socket has used up most of the limit and the server does not answer in the rest", async () => {
+    const { ssh, host } = await setUp({ beforeForward: () => new Promise((resolve) => setTimeout(resolve, 1200)) });
+    await fakePostgres(ssh.directory, Buffer.alloc(0));
+    const began = performance.now();
+    const error = await failureOf(session(host, ssh, 1.5));
+    expect(error.message).toContain("found no answer of PostgreSQL within 1.5 s");
+    expect(performance.now() - began).toBeLessThan(2500);
   });
 
   it("when the server asks for a password, whatever PGPASSWORD says", async () => {

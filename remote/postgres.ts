@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import pg from "pg";
 import { faultText } from "../model/fault.ts";
 import { messageOf } from "./connection.ts";
+import { startDeadline } from "./deadline.ts";
 import { NoListener, NoPostgres, RemoteError, RemoteTimeout, SqlFailed } from "./errors.ts";
 import type { RemoteHost } from "./host.ts";
 
@@ -17,7 +18,7 @@ export interface PostgresAddress {
   readonly applicationName: string;
   /** `statement_timeout` on the server; when even that brings no answer within 2 s more, the session is given up. */
   readonly statementLimitSeconds: number;
-  /** From the first byte to "ready for query". */
+  /** From the call to "ready for query": the way to the socket, and PostgreSQL's own start of a session. */
   readonly connectLimitSeconds: number;
 }
 
@@ -42,7 +43,8 @@ const answerGraceSeconds = 2;
 /** Opens a session over the host's SSH connection: no port, no password. */
 export async function connectPostgres(host: RemoteHost, address: PostgresAddress): Promise<SqlSession> {
   const path = `${address.socketDirectory}/.s.PGSQL.${address.port}`;
-  const channel = await openChannel(host, path);
+  const deadline = startDeadline(address.connectLimitSeconds);
+  const channel = await openChannel(host, path, address.connectLimitSeconds);
   const client = new pg.Client({
     stream: () => asSocket(channel),
     ssl: false,
@@ -64,7 +66,7 @@ export async function connectPostgres(host: RemoteHost, address: PostgresAddress
     channel.destroy();
   }
   try {
-    await limited(client.connect(), address.connectLimitSeconds, () =>
+    await limited(client.connect(), deadline.remainingSeconds(), () =>
       giveUp(noAnswer(host.name, path, address.connectLimitSeconds)),
     );
   } catch (error) {
@@ -101,9 +103,9 @@ export async function connectPostgres(host: RemoteHost, address: PostgresAddress
   };
 }
 
-async function openChannel(host: RemoteHost, path: string): Promise<Duplex> {
+async function openChannel(host: RemoteHost, path: string, limitSeconds: number): Promise<Duplex> {
   try {
-    return await host.socket(path);
+    return await host.socket(path, limitSeconds);
   } catch (error) {
     if (!(error instanceof NoListener)) throw error;
     const found = "no PostgreSQL server";

@@ -116,6 +116,70 @@ describe("a limit", () => {
     expect(performance.now() - began).toBeLessThan(4500);
   });
 
+  it("covers waiting for a free session, and whoever gave up is no longer in line", async () => {
+    const { ssh, host } = await setUp();
+    const abort = new AbortController();
+    const busy = Array.from({ length: 8 }, () => failureOf(host.run(shell("sleep 20", { signal: abort.signal }))));
+    await expect.poll(() => ssh.commands.length).toBe(8);
+    const error = await failureOf(host.run(shell("true", { limitSeconds: 0.3 })));
+    expect(error).toEqual(
+      new RemoteTimeout(
+        "pg1",
+        "pg1: could not try it: found no free SSH session (8 in use) within 0.3 s, expected one. See what hangs on the host.",
+      ),
+    );
+    expect(ssh.commands).toHaveLength(8);
+    abort.abort();
+    await Promise.all(busy);
+    const said = await Promise.all(Array.from({ length: 8 }, () => host.must(shell("sleep 0.2; echo done"))));
+    expect(said).toEqual(Array(8).fill("done\n"));
+    expect(ssh.commands.filter((text) => text.includes("echo done"))).toHaveLength(8);
+    expect(ssh.commands.filter((text) => text.includes("true"))).toHaveLength(0);
+  });
+
+  it("leaves a command that had to wait only the rest of it", async () => {
+    const { ssh, host } = await setUp({ maxSessions: 1 });
+    const first = host.run(shell("sleep 1.5"));
+    await expect.poll(() => ssh.commands.length).toBe(1);
+    const began = performance.now();
+    const error = await failureOf(host.run(shell("sleep 20", { limitSeconds: 2.5 })));
+    expect(error).toBeInstanceOf(RemoteTimeout);
+    expect(error.message).toMatch(
+      /^pg1: could not try it: found sh still running after 2\.5 s \(1\.\d s of them before it began\), expected its end; it was killed\.$/,
+    );
+    expect(performance.now() - began).toBeLessThan(3500);
+    expect((await first).exitCode).toBe(0);
+  });
+
+  it("covers the start by sshd; a command that begins after that is killed, and its session is free again", async () => {
+    let open = () => {};
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    let first = true;
+    const { ssh, host } = await setUp({
+      beforeStart: async () => {
+        const waits = first;
+        first = false;
+        if (waits) await gate;
+      },
+    });
+    const killed = join(ssh.directory, "killed");
+    const script = `trap 'touch ${killed}; exit' TERM; sleep 20 & wait`;
+    const error = await failureOf(host.run(shell(script, { limitSeconds: 1.5 })));
+    expect(error).toEqual(
+      new RemoteTimeout(
+        "pg1",
+        "pg1: could not try it: found no answer of sshd within 1.5 s, expected that it starts the command. Whether it did is not known.",
+      ),
+    );
+    open();
+    // By the host's own limit it would live for 1.5 s.
+    await expect.poll(() => existsSync(killed), { timeout: 1200 }).toBe(true);
+    await Promise.all(Array.from({ length: 8 }, () => host.must(shell("sleep 0.5"))));
+    expect(ssh.mostSessions()).toBe(8);
+  });
+
   it("is not what ended a command that says 124 itself", async () => {
     const { host } = await setUp();
     expect((await host.run(shell("exit 124"))).exitCode).toBe(124);
@@ -143,6 +207,20 @@ describe("cancelling", () => {
     abort.abort();
     expect(await error).toBeInstanceOf(Cancelled);
     expect(performance.now() - began).toBeLessThan(2000);
+  });
+
+  it("ends the waiting for a free session at once", async () => {
+    const { ssh, host } = await setUp();
+    const all = new AbortController();
+    const busy = Array.from({ length: 8 }, () => failureOf(host.run(shell("sleep 20", { signal: all.signal }))));
+    await expect.poll(() => ssh.commands.length).toBe(8);
+    const abort = new AbortController();
+    const error = failureOf(host.run(shell("true", { signal: abort.signal })));
+    abort.abort();
+    expect(await error).toEqual(new Cancelled("pg1", "pg1: could not try it: cancelled before it began."));
+    all.abort();
+    await Promise.all(busy);
+    expect(ssh.commands.filter((text) => text.includes("true"))).toEqual([]);
   });
 
   it("keeps a command that has not begun from beginning", async () => {

@@ -1,28 +1,42 @@
 import type { Duplex } from "node:stream";
 import { faultText } from "../model/fault.ts";
 import { type Connection, type Link, messageOf } from "./connection.ts";
-import { ForwardingRefused, NoListener, Unreachable } from "./errors.ts";
+import { startDeadline } from "./deadline.ts";
+import { ForwardingRefused, NoListener, RemoteTimeout, Unreachable } from "./errors.ts";
 import type { Runner } from "./run.ts";
 
 /** The links over which a Unix socket was reached before: on those, a refusal can only mean that nobody listens. */
 const forwarding = new WeakSet<Link>();
 
-/** A stream to a Unix socket on the host. */
+/** A stream to a Unix socket on the host. The limit counts from the call. */
 export async function openSocket(
   hostName: string,
   connection: Connection,
   runner: Runner,
   path: string,
+  limitSeconds: number,
 ): Promise<Duplex> {
-  const link = await connection.open();
-  const opened = await forward(link, path);
+  const deadline = startDeadline(limitSeconds);
+  const late = (found: string, expected: string, remedy: string) => () => {
+    const fault = { path: [hostName, path], found: `${found} within ${limitSeconds} s`, expected, remedy };
+    return new RemoteTimeout(hostName, faultText(fault));
+  };
+  const link = await deadline.wait({
+    begin: () => connection.open(),
+    late: late("no SSH connection", "one", "Check the host and the network."),
+  });
+  const opened = await deadline.wait({
+    begin: () => forward(link, path),
+    late: late("no answer of sshd", "a stream to that socket", "Check the host's load."),
+    discard: (channel) => typeof channel === "string" || channel.destroy(),
+  });
   if (typeof opened !== "string") {
     forwarding.add(link);
     return mend(link, opened);
   }
   const broken = link.broken();
   if (broken !== undefined) throw new Unreachable(hostName, broken.message);
-  if (!forwarding.has(link) && (await isListening(runner, path))) {
+  if (!forwarding.has(link) && (await isListening(runner, path, deadline.remainingSeconds()))) {
     const remedy = "Set AllowStreamLocalForwarding yes (and no DisableForwarding) in its sshd_config, then reload ssh.";
     const found = `a refusal of sshd (${opened})`;
     throw new ForwardingRefused(
@@ -48,7 +62,7 @@ function forward(link: Link, path: string): Promise<Duplex | string> {
 }
 
 /** In /proc/net/unix, the flag 00010000 is on the sockets that accept connections. */
-async function isListening(runner: Runner, path: string): Promise<boolean> {
+async function isListening(runner: Runner, path: string, limitSeconds: number): Promise<boolean> {
   const argv = [
     "awk",
     "-v",
@@ -56,7 +70,7 @@ async function isListening(runner: Runner, path: string): Promise<boolean> {
     '$4 == "00010000" && $NF == path { found = 1 } END { exit !found }',
     "/proc/net/unix",
   ];
-  const { exitCode } = await runner.run({ argv, limitSeconds: 10, purpose: `see who listens at ${path}` });
+  const { exitCode } = await runner.run({ argv, limitSeconds, purpose: `see who listens at ${path}` });
   return exitCode === 0;
 }
 

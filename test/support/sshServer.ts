@@ -38,6 +38,10 @@ export interface SshServerOptions {
   readonly acceptsLogin?: boolean;
   /** Whether Unix sockets can be reached. Default true. */
   readonly forwardsSockets?: boolean;
+  /** A command starts, and its start is answered, when this has settled. Default: at once. */
+  readonly beforeStart?: (command: string) => Promise<void>;
+  /** A Unix socket is reached when this has settled. Default: at once. */
+  readonly beforeForward?: () => Promise<void>;
   /** Runs nothing: every command ends with this exit code, told in the same packet as its start. */
   readonly exitsAtOnce?: number;
   /** Put in front of PATH: programs to find instead of the machine's. */
@@ -100,8 +104,9 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
       session.on("close", () => {
         count.sessions -= 1;
       });
-      session.on("exec", (acceptExec, _refuse, info) => {
+      session.on("exec", async (acceptExec, _refuse, info) => {
         commands.push(info.command);
+        await options.beforeStart?.(info.command);
         if (options.exitsAtOnce !== undefined) {
           socket.cork();
           const channel = acceptExec();
@@ -121,7 +126,8 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
       });
       socket.on("error", () => refuse());
     });
-    connection.on("openssh.streamlocal", (accept, refuse, info) => {
+    connection.on("openssh.streamlocal", async (accept, refuse, info) => {
+      await options.beforeForward?.();
       if (options.forwardsSockets === false) return refuse();
       const socket = connect(info.socketPath);
       socket.on("error", () => refuse());
