@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Fault } from "./fault.ts";
 import { address, expected, faultsOf, hostName, isMapping, network, port, type Reading, readObject } from "./schema.ts";
-import type { SshTarget } from "./sshTarget.ts";
+import type { SshTarget, TargetFields } from "./sshTarget.ts";
 
 const hostKeyExpected = expected(
   'a public key such as "ssh-ed25519 AAAA..."',
@@ -149,6 +149,13 @@ function wholeEntries<T>(entries: ReadonlyMap<string, Reading<T>> | undefined): 
   );
 }
 
+const jumpFields: TargetFields = {
+  address: "pgha:ssh.jump.address",
+  user: "pgha:ssh.jump.user",
+  hostKey: "pgha:ssh.jump.hostKey",
+  privateKeyFile: "pgha:ssh.privateKeyFile",
+};
+
 function hostDeclaration(
   name: string,
   host: z.infer<typeof hostSchema>,
@@ -169,7 +176,13 @@ function hostDeclaration(
     user: host.user ?? ssh.user,
     hostKey: host.hostKey,
     ...key,
-    ...(ssh.jump === undefined ? {} : { jump: { name: `the jump host of ${name}`, ...ssh.jump, ...key } }),
+    fields: {
+      address: `pgha:hosts.${name}.address`,
+      user: host.user === undefined ? "pgha:ssh.user" : `pgha:hosts.${name}.user`,
+      hostKey: `pgha:hosts.${name}.hostKey`,
+      privateKeyFile: "pgha:ssh.privateKeyFile",
+    },
+    ...(ssh.jump === undefined ? {} : { jump: { name: "the jump host", ...ssh.jump, ...key, fields: jumpFields } }),
   };
   return { name, addresses, ssh: target, packages: host.packages, commands: host.commands };
 }

@@ -68,12 +68,18 @@ describe("a stack file without faults", () => {
       },
     });
     const jump = {
-      name: "the jump host of left",
+      name: "the jump host",
       address: "bastion",
       port: 22,
       user: "root",
       hostKey,
       privateKeyFile: "~/.ssh/id",
+      fields: {
+        address: "pgha:ssh.jump.address",
+        user: "pgha:ssh.jump.user",
+        hostKey: "pgha:ssh.jump.hostKey",
+        privateKeyFile: "pgha:ssh.privateKeyFile",
+      },
     };
     expect(environment.hosts[0]).toEqual({
       name: "left",
@@ -85,12 +91,19 @@ describe("a stack file without faults", () => {
         user: "deploy",
         hostKey,
         privateKeyFile: "~/.ssh/id",
+        fields: {
+          address: "pgha:hosts.left.address",
+          user: "pgha:ssh.user",
+          hostKey: "pgha:hosts.left.hostKey",
+          privateKeyFile: "pgha:ssh.privateKeyFile",
+        },
         jump,
       },
       packages: ["htop"],
       commands: {},
     });
     expect(environment.hosts[1]?.ssh).toMatchObject({ address: "2001:db8::12", port: 22, user: "root" });
+    expect(environment.hosts[1]?.ssh.fields?.user).toBe("pgha:hosts.right.user");
     const [declared] = environment.clusters;
     expect(
       declared?.members.map(({ name, host, port, candidate, replicationAddress }) => [

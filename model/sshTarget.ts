@@ -1,3 +1,11 @@
+/** Where in the stack file each value of a target stands: "pgha:ssh.user", or "pgha:hosts.pg1.user" where that host has its own. */
+export interface TargetFields {
+  readonly address: string;
+  readonly user: string;
+  readonly hostKey: string;
+  readonly privateKeyFile: string;
+}
+
 /** How to reach one host by SSH. Parsed from `pgha:hosts` and `pgha:ssh`. */
 export interface SshTarget {
   /** The host's name in the stack file; every error names it. */
@@ -11,6 +19,8 @@ export interface SshTarget {
   /** Path of a private key on this machine; without it the agent at SSH_AUTH_SOCK (or `agentSocket`) signs. */
   readonly privateKeyFile?: string;
   readonly agentSocket?: string;
+  /** What an error about one of these values tells to correct. Default: the error names none. */
+  readonly fields?: TargetFields;
   /** One hop in front of the host. */
   readonly jump?: Omit<SshTarget, "jump">;
 }

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { readHostFacts } from "../cluster/hostFacts.ts";
 import { faultText, UserError } from "../model/fault.ts";
 import { hostFaults, type PlannedMember } from "../model/hostFacts.ts";
-import { HostKeyRefused, LoginRefused, RemoteError, SudoRefused, Unreachable } from "../remote/errors.ts";
+import { RemoteError } from "../remote/errors.ts";
 import { checkInputs } from "./inputs.ts";
 import type { Context, Properties, ResourceType } from "./resource.ts";
 
@@ -81,7 +81,8 @@ async function lookAt(context: Context, hosts: Hosts): Promise<void> {
   throw new UserError(
     [
       `${faulty.length} of ${seen.length} hosts cannot be used as declared; nothing was touched:`,
-      ...faulty.flatMap((host) => host.lines.map((line) => `  ${line}`)),
+      // What is wrong with the jump host is wrong for every host behind it, and said once.
+      ...new Set(faulty.flatMap((host) => host.lines.map((line) => `  ${line}`))),
       ...(well.length === 0 ? [] : [`  well: ${well.join(", ")}`]),
     ].join("\n"),
   );
@@ -97,21 +98,13 @@ async function lookAtHost(context: Context, name: string, members: readonly Plan
     return { host: name, lines: faults.map(faultText), summary: `${name} (${facts.system} ${facts.systemVersion})` };
   } catch (error) {
     if (!(error instanceof RemoteError)) throw error;
-    return { host: name, lines: [`${fieldOf(error, name)}: ${withoutField(error, name)}`], summary: name };
+    const field = error.field ?? `pgha:hosts.${name}`;
+    return { host: name, lines: [`${field}: ${withoutField(error)}`], summary: name };
   }
 }
 
 /** Said of a host alone, the error names the field itself. */
-function withoutField(error: RemoteError, host: string): string {
-  const own = `${host}.hostKey: `;
+function withoutField(error: RemoteError): string {
+  const own = `${error.host}.hostKey: `;
   return error.message.startsWith(own) ? error.message.slice(own.length) : error.message;
-}
-
-/** The field of the stack file that a connection error speaks about. */
-function fieldOf(error: RemoteError, host: string): string {
-  if (error instanceof HostKeyRefused) return `pgha:hosts.${host}.hostKey`;
-  if (error instanceof LoginRefused) return "pgha:ssh.privateKeyFile";
-  if (error instanceof SudoRefused) return "pgha:ssh.user";
-  if (error instanceof Unreachable) return `pgha:hosts.${host}.address`;
-  return `pgha:hosts.${host}`;
 }

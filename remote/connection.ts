@@ -20,6 +20,8 @@ type OneHop = Omit<SshTarget, "jump">;
 export interface Link {
   readonly client: Client;
   readonly user: string;
+  /** The field of the stack file that names the user. */
+  readonly userField: string | undefined;
   readonly sessions: Slots;
   /** Why it is broken; undefined while it is whole. */
   broken(): Unreachable | undefined;
@@ -124,7 +126,7 @@ function connect(target: OneHop, login: Login, through: Duplex | undefined, limi
     const path = [target.name, "hostKey"];
     const remedy = `Take it from the host itself: /etc/ssh/ssh_host_ed25519_key.pub.`;
     const text = faultText({ path, found: declared.problem, expected: '"ssh-ed25519 AAAA…"', remedy });
-    return Promise.reject(new HostKeyRefused(target.name, text));
+    return Promise.reject(new HostKeyRefused(target.name, text, target.fields?.hostKey));
   }
   return new Promise((resolve, reject) => {
     const client = new Client();
@@ -147,7 +149,8 @@ function connect(target: OneHop, login: Login, through: Duplex | undefined, limi
     });
     client.on("error", (error: Error & { level?: string }) => {
       if (offered !== undefined) {
-        fail(new HostKeyRefused(target.name, hostKeyMismatch(target.name, declared.key, offered)));
+        const text = hostKeyMismatch(target.name, declared.key, offered);
+        fail(new HostKeyRefused(target.name, text, target.fields?.hostKey));
       } else if (error.level === "agent") {
         agentTrouble = error.message;
       } else if (error.level === "client-authentication") {
@@ -203,6 +206,7 @@ function watch(client: Client, target: OneHop): Link {
   return {
     client,
     user: target.user,
+    userField: target.fields?.user,
     sessions: createSlots(sessionLimit),
     broken: () => reason,
     onBroken(listener) {
@@ -251,7 +255,7 @@ function lost(target: OneHop, error: Error & { code?: string }, stage: Stage): U
 
 function unreachable(target: OneHop, found: string, expected: string, remedy: string): Unreachable {
   const path = [`${target.name} (${target.address}:${target.port})`];
-  return new Unreachable(target.name, faultText({ path, found, expected, remedy }));
+  return new Unreachable(target.name, faultText({ path, found, expected, remedy }), target.fields?.address);
 }
 
 export function messageOf(error: unknown): string {

@@ -5,6 +5,8 @@ export class RemoteError extends UserError {
   constructor(
     readonly host: string,
     message: string,
+    /** The field of the stack file to correct, where one is to blame: "pgha:ssh.user". */
+    readonly field?: string,
   ) {
     super(message);
     this.name = new.target.name;

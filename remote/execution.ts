@@ -267,7 +267,8 @@ function judge({ could, command, hostName, exitCode, abandoned, reachedLimit, wa
     const path = [hostName, `sudo for ${link.user}`];
     const remedy = `Allow it there: echo '${link.user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/pgha`;
     const found = stderr.text().trim() || `exit code ${exitCode}`;
-    return new SudoRefused(hostName, faultText({ path, found, expected: "root without a password", remedy }));
+    const text = faultText({ path, found, expected: "root without a password", remedy });
+    return new SudoRefused(hostName, text, link.userField);
   }
   if ((exitCode === 124 || exitCode === 137) && reachedLimit) {
     const waited = waitedSeconds < 1 ? "" : ` (${waitedSeconds.toFixed(1)} s of them before it began)`;

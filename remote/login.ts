@@ -58,7 +58,8 @@ export async function findLogin(target: Omit<SshTarget, "jump">): Promise<Login>
 }
 
 function refused(target: Omit<SshTarget, "jump">, found: string, expected: string, remedy: string): LoginRefused {
-  return new LoginRefused(target.name, faultText({ path: [target.name, "ssh"], found, expected, remedy }));
+  const text = faultText({ path: [target.name, "ssh"], found, expected, remedy });
+  return new LoginRefused(target.name, text, target.fields?.privateKeyFile);
 }
 
 /** What to tell when sshd accepted none of it. */
