@@ -6,6 +6,7 @@ import type { MemberObservation } from "../model/observation.ts";
 import { observePrimary } from "../model/observedPrimary.ts";
 import { renderConfiguration, renderRole, steadyRole } from "../model/rendering.ts";
 import type { Applied } from "../model/situation.ts";
+import { switchBackOf } from "../model/switchBack.ts";
 import { unfinishedWork } from "../model/unfinished.ts";
 
 /** Short names of a member's files, as a diff shows them. */
@@ -26,11 +27,12 @@ export function declaredConfiguration(group: Group): Configuration {
   );
 }
 
-/** What the observations say about a cluster, without anything that changes from one look to the next. */
+/** What the observations say about a cluster, without anything that changes from one look to the next. `now`: for maintenance windows. */
 export function stateOf(
   group: Group,
   observations: readonly MemberObservation[],
   before: { readonly primary: string; readonly applied?: Applied | undefined },
+  now = new Date(),
 ): GroupState {
   const observed = observePrimary(observations, endpointsOf(group));
   const named = observed.kind === "known" || observed.kind === "stopped" ? observed.member : undefined;
@@ -50,11 +52,14 @@ export function stateOf(
     if (names.length > 0) alterSystem[seen.member] = Object.fromEntries(names.map((name) => [name, "set"] as const));
   }
   const unfinished = unfinishedWork(observations);
+  const switchBack = switchBackOf(group, observed, observations, now);
   return {
     primary: named ?? before.primary,
     ...(before.applied === undefined ? {} : { applied: before.applied }),
     observed,
     ...(unfinished === undefined ? {} : { unfinished }),
+    ...(group.onDrift === "switchBack" ? { switchBackDue: switchBack?.due ?? false } : {}),
+    ...(switchBack?.waitsFor === undefined ? {} : { switchBackWaitsFor: switchBack.waitsFor }),
     ...(Object.keys(unhealthy).length === 0 ? {} : { unhealthy }),
     ...(Object.keys(unreachable).length === 0 ? {} : { unreachable }),
     ...(Object.keys(alterSystem).length === 0 ? {} : { alterSystem }),

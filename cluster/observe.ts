@@ -161,6 +161,7 @@ const postgresSchema: z.ZodType<PostgresFacts> = z.object({
       name: z.string(),
       pid: z.number(),
       state: z.string(),
+      connectedSeconds: z.number(),
       syncState: z.string(),
       sentLsn: lsn,
       flushLsn: lsn,
@@ -208,7 +209,7 @@ select json_build_object(
   'walReceiver', (select json_build_object('status', status, 'senderHost', coalesce(sender_host, ''),
       'senderPort', coalesce(sender_port, 0), 'timeline', coalesce(received_tli, 0)) from pg_stat_wal_receiver),
   'walSenders', (select coalesce(json_agg(json_build_object('name', application_name, 'pid', pid, 'state', state,
-      'syncState', sync_state, 'sentLsn', sent_lsn, 'flushLsn', flush_lsn, 'replayLsn', replay_lsn,
+      'connectedSeconds', extract(epoch from clock_timestamp() - backend_start), 'syncState', sync_state, 'sentLsn', sent_lsn, 'flushLsn', flush_lsn, 'replayLsn', replay_lsn,
       'replayLagSeconds', coalesce(extract(epoch from replay_lag), 0)) order by application_name), '[]')
     from pg_stat_replication),
   'slots', (select coalesce(json_agg(json_build_object('name', slot_name, 'kind', slot_type, 'active', active,

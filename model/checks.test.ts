@@ -12,6 +12,7 @@ function sender(name: string, overrides: Partial<WalSender> = {}): WalSender {
     name,
     pid: 4711,
     state: "streaming",
+    connectedSeconds: 3600,
     syncState: "async",
     sentLsn: "0/4000000",
     flushLsn: "0/4000000",

@@ -42,6 +42,7 @@ describe("a stack file without faults", () => {
       slotSizeLimit: "10GB",
       failover: { manager: "none" },
       onDrift: "adopt",
+      switchBackAfter: "10min",
       onDestroy: "keep",
       limits: { lagBytes: 16_777_216, lagSeconds: 10, transactionSeconds: 60, stopSeconds: 30 },
     });
@@ -326,9 +327,39 @@ describe("one fault of a cluster", () => {
       ['slotSizeLimit: found "10", expected a size such as 10GB. Write a whole number and MB, GB or TB.'],
     ],
     [
-      "a drift rule of later",
-      { onDrift: "switchBack" },
-      ['onDrift: found switchBack, expected "adopt" or "fail". switchBack is not available in this version.'],
+      "a drift rule that is none",
+      { onDrift: "ignore" },
+      ['onDrift: found ignore, expected "adopt", "fail" or "switchBack". Write one of the three.'],
+    ],
+    [
+      "a duration without unit",
+      { switchBackAfter: 600 },
+      ["switchBackAfter: found 600, expected a duration such as 10min. Write a whole number and s, min, h or d."],
+    ],
+    [
+      "a maintenance window that closes when it opens",
+      { maintenanceWindow: { days: ["sat"], from: "02:00", to: "02:00", timezone: "UTC" } },
+      [
+        'maintenanceWindow.to: found 02:00, expected another time than from: as it stands the window never opens. Correct it; the whole day is from: "00:00", to: "24:00".',
+      ],
+    ],
+    [
+      "a maintenance window without days, in a zone that nobody knows",
+      { maintenanceWindow: { days: [], from: "02:00", to: "04:00", timezone: "Europe/Berlim" } },
+      [
+        "maintenanceWindow.days: found [], expected at least one day: without one the window never opens. Name a day, or remove days: for every day.",
+        "maintenanceWindow.timezone: found Europe/Berlim, expected a time zone such as Europe/Berlin or UTC. Correct its spelling (names of the tz database).",
+      ],
+    ],
+    [
+      "a maintenance window with times that are none, and no zone",
+      { maintenanceWindow: { days: ["sunday"], from: "2:00", to: "24:30" } },
+      [
+        "maintenanceWindow.days.0: found sunday, expected a day (mon, tue, wed, thu, fri, sat, sun). Write one of them.",
+        'maintenanceWindow.from: found 2:00, expected a time of day from "00:00" to "23:59". Write hours and minutes in quotes.',
+        'maintenanceWindow.to: found 24:30, expected a time of day from "00:00" to "24:00". Write hours and minutes in quotes.',
+        "maintenanceWindow.timezone: found nothing, expected a time zone such as Europe/Berlin or UTC. Name the zone in which the times are meant.",
+      ],
     ],
     [
       "a failover manager of later",

@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { type Config, type HostDeclaration, type Networks, parseHosts, readEntries, readKey } from "./connections.ts";
+import { duration } from "./duration.ts";
 import type { Fault } from "./fault.ts";
+import { type MaintenanceWindow, maintenanceWindowSchema } from "./maintenanceWindow.ts";
 import { absolutePath, expected, hostName, isMapping, port, type Reading, readObject } from "./schema.ts";
 import { validateClusters } from "./validation.ts";
 
@@ -78,10 +80,17 @@ const clusterSchema = z.strictObject({
       manager: z.enum(["none"], expected('"none"', "Pacemaker, pgpool and repmgr are not available in this version.")),
     })
     .default({ manager: "none" }),
-  /** What happens when another member than the declared one is primary. Default "adopt": a warning, nothing is switched. */
+  /**
+   * What happens when another member than the declared one is primary. "adopt" (default): a warning, nothing is switched;
+   * "fail": preview and up stop; "switchBack": a planned switchover back as soon as it is due, a warning until then.
+   */
   onDrift: z
-    .enum(["adopt", "fail"], expected('"adopt" or "fail"', "switchBack is not available in this version."))
+    .enum(["adopt", "fail", "switchBack"], expected('"adopt", "fail" or "switchBack"', "Write one of the three."))
     .default("adopt"),
+  /** How long the declared member must have streamed before it is switched back to (onDrift: switchBack). Default "10min". */
+  switchBackAfter: duration.default("10min"),
+  /** When it may be switched back to (onDrift: switchBack). Default: at any time. A changed `primary:` never waits for it. */
+  maintenanceWindow: maintenanceWindowSchema.optional(),
   /** What `pulumi destroy` does: "keep" (default) forgets, "stop" stops the instances, "erase" removes the data. Counts from the last `up`. */
   onDestroy: z.enum(["keep", "stop", "erase"]).default("keep"),
   /** The cluster's name once more, required with onDestroy: erase. */
@@ -95,7 +104,6 @@ const notYet: Readonly<Record<string, string>> = {
   virtualIps: "virtual IPs",
   proxy: "a proxy",
   rejoin: "a rule for rejoining",
-  maintenanceWindow: "a maintenance window",
 };
 
 export type Synchronous = z.infer<typeof synchronousSchema>;
@@ -115,13 +123,17 @@ export interface MemberDeclaration {
 }
 
 export interface ClusterDeclaration
-  extends Omit<z.infer<typeof clusterSchema>, "members" | "parameters" | "clientNetworks" | "eraseConfirmation"> {
+  extends Omit<
+    z.infer<typeof clusterSchema>,
+    "members" | "parameters" | "clientNetworks" | "eraseConfirmation" | "maintenanceWindow"
+  > {
   readonly name: string;
   readonly members: readonly MemberDeclaration[];
   readonly parameters: Readonly<Record<string, string>>;
   /** Networks only, names resolved. */
   readonly clientNetworks: readonly string[];
   readonly eraseConfirmation?: string;
+  readonly maintenanceWindow?: MaintenanceWindow;
 }
 
 export interface Environment {

@@ -51,6 +51,7 @@ it("what the component hands over is what the resource reads, and the whole decl
     slotSizeLimit: "10GB",
     socketUsers: ["root"],
     onDrift: "adopt",
+    switchBackAfter: "10min",
     onDestroy: "erase",
     eraseConfirmation: "orders",
     limits: { lagBytes: 16_777_216, lagSeconds: 10, transactionSeconds: 60, stopSeconds: 30 },

@@ -1,5 +1,7 @@
 import { z } from "zod";
 import type { ClusterDeclaration, Limits, MemberDeclaration, Synchronous } from "./declaration.ts";
+import { duration } from "./duration.ts";
+import { type MaintenanceWindow, maintenanceWindowSchema } from "./maintenanceWindow.ts";
 import type { Endpoint } from "./observedPrimary.ts";
 import type { ClusterShape } from "./rendering.ts";
 
@@ -10,7 +12,10 @@ import type { ClusterShape } from "./rendering.ts";
 export interface Group extends ClusterShape {
   readonly primary: string;
   readonly walSegmentSize: string;
-  readonly onDrift: "adopt" | "fail";
+  readonly onDrift: "adopt" | "fail" | "switchBack";
+  /** As declared, e.g. "10min". Counts under `switchBack` only, and so does the window. */
+  readonly switchBackAfter: string;
+  readonly maintenanceWindow?: MaintenanceWindow | undefined;
   readonly onDestroy: "keep" | "stop" | "erase";
   readonly limits: Limits;
 }
@@ -37,7 +42,9 @@ export const groupInputs = z.object({
   walSegmentSize: z.string(),
   slotSizeLimit: z.string(),
   socketUsers: z.array(z.string()),
-  onDrift: z.enum(["adopt", "fail"]),
+  onDrift: z.enum(["adopt", "fail", "switchBack"]),
+  switchBackAfter: duration,
+  maintenanceWindow: maintenanceWindowSchema.optional(),
   onDestroy: z.enum(["keep", "stop", "erase"]),
   eraseConfirmation: z.string().optional(),
   limits: z.object({
@@ -84,6 +91,8 @@ export function inputsOfCluster(
     slotSizeLimit: cluster.slotSizeLimit,
     socketUsers: [...socketUsers],
     onDrift: cluster.onDrift,
+    switchBackAfter: cluster.switchBackAfter,
+    ...(cluster.maintenanceWindow === undefined ? {} : { maintenanceWindow: cluster.maintenanceWindow }),
     onDestroy: cluster.onDestroy,
     ...(cluster.eraseConfirmation === undefined ? {} : { eraseConfirmation: cluster.eraseConfirmation }),
     limits: cluster.limits,

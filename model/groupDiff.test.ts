@@ -28,6 +28,7 @@ const declared: DeclaredGroup = {
   slotSizeLimit: "10GB",
   socketUsers: ["root"],
   onDrift: "adopt",
+  switchBackAfter: "10min",
   onDestroy: "keep",
   limits: { lagBytes: 16_777_216, lagSeconds: 10, transactionSeconds: 60, stopSeconds: 30 },
   configuration: {
@@ -90,6 +91,52 @@ describe("who is primary", () => {
     const news = { onDrift: "fail" } as const;
     expect(diff({ news, olds: news, state: { primary: "pg2", observed: known("pg2", 2) } })).toEqual({
       primary: { kind: "update" },
+    });
+  });
+
+  describe("a failover under onDrift: switchBack", () => {
+    const rule = { onDrift: "switchBack", switchBackAfter: "10min" } as const;
+    const failedOver = { primary: "pg2", observed: known("pg2", 2) };
+    const due = { ...failedOver, switchBackDue: true };
+
+    it("is a change of the primary as soon as going back is due", () => {
+      expect(diff({ news: rule, olds: rule, state: due })).toEqual({ primary: { kind: "update" } });
+    });
+
+    it("is no change before that", () => {
+      const waiting = { switchBackDue: false, switchBackWaitsFor: "pg1 to stream from pg2" };
+      expect(diff({ news: rule, olds: rule, state: { ...failedOver, ...waiting } })).toEqual({});
+    });
+
+    it("with another changed line is shown with it, so that `up` stops there", () => {
+      const news = { ...rule, parameters: { work_mem: "64MB" }, configuration: rendering("64MB") };
+      expect(diff({ news, olds: rule, state: due })).toEqual({
+        primary: { kind: "update" },
+        "parameters.work_mem": { kind: "update" },
+      });
+    });
+
+    it("with another password is shown with it, so that `up` stops there", () => {
+      expect(
+        diff({ news: { ...rule, superuserPassword: "new" }, olds: rule, state: { ...due, superuserPassword: "old" } }),
+      ).toEqual({ primary: { kind: "update" }, superuserPassword: { kind: "update" } });
+    });
+
+    it("lets the repair of a member go first, alone", () => {
+      expect(diff({ news: rule, olds: rule, state: { ...due, unhealthy: { pg2: "slot missing: pgha_pg1" } } })).toEqual(
+        {
+          "unhealthy.pg2": { kind: "delete" },
+        },
+      );
+    });
+
+    it.each([
+      ["onDrift", { onDrift: "adopt" }],
+      ["switchBackAfter", { switchBackAfter: "1h" }],
+      ["maintenanceWindow", { maintenanceWindow: { days: ["sat"], from: "02:00", to: "04:00", timezone: "UTC" } }],
+    ] as const)("a rule whose %s changed just now does not count yet: read judged by the old one", (_, before) => {
+      const olds = { ...rule, ...before } as Partial<DeclaredGroup>;
+      expect(Object.keys(diff({ news: rule, olds, state: due }))).not.toContain("primary");
     });
   });
 

@@ -18,6 +18,10 @@ export interface GroupState {
   readonly applied?: Applied | undefined;
   readonly observed: ObservedPrimary;
   readonly unfinished?: string | undefined;
+  /** Under `onDrift: switchBack`: is a switchover back to the declared member due? By the rule of the last `up`. */
+  readonly switchBackDue?: boolean | undefined;
+  /** What it waits for, when another member is primary and it is not due. */
+  readonly switchBackWaitsFor?: string | undefined;
   readonly unhealthy?: Readonly<Record<string, string>> | undefined;
   /** Members whose host could not be reached, with the reason. Told, but no change. */
   readonly unreachable?: Readonly<Record<string, string>> | undefined;
@@ -26,14 +30,34 @@ export interface GroupState {
   readonly configuration: Configuration;
 }
 
-export function factsOf(news: DeclaredGroup, state: GroupState): Facts {
+type Passwords = { readonly [password in (typeof passwords)[number]]?: string | undefined };
+
+export function factsOf(news: DeclaredGroup, olds: DeclaredGroup | undefined, state: GroupState & Passwords): Facts {
+  const { declared, repairs } = otherChanges(news, olds, state);
   return {
+    cluster: news.cluster,
     declared: news.primary,
     applied: state.applied,
     observed: state.observed,
     unfinished: state.unfinished,
     onDrift: news.onDrift,
+    switchBack: switchBackFacts(news, olds, state),
+    otherChanges: { declared: Object.keys(declared), repairs: Object.keys(repairs) },
   };
+}
+
+/** The keys by which read judged whether a switchover back is due. It had those of the last `up`. */
+const switchBackRule = ["onDrift", "switchBackAfter", "maintenanceWindow"] as const;
+
+/** A changed rule counts from the `up` that declares it: what moves a primary is never decided by a rule nobody has seen yet. */
+function switchBackFacts(news: DeclaredGroup, olds: DeclaredGroup | undefined, state: GroupState): Facts["switchBack"] {
+  if (news.onDrift !== "switchBack") return undefined;
+  const changed = switchBackRule.some((name) => JSON.stringify(olds?.[name]) !== JSON.stringify(news[name]));
+  if (changed || state.switchBackDue === undefined) {
+    return { due: false, waitsFor: "the `pulumi up` after this one: its rule is new" };
+  }
+  const { switchBackDue: due, switchBackWaitsFor: waitsFor } = state;
+  return { due, ...(waitsFor === undefined ? {} : { waitsFor }) };
 }
 
 /** Declared properties whose change is compared with what was declared before; the rest is compared with the hosts. */
@@ -47,6 +71,8 @@ const compared = [
   "slotSizeLimit",
   "socketUsers",
   "onDrift",
+  "switchBackAfter",
+  "maintenanceWindow",
   "onDestroy",
   "eraseConfirmation",
   "limits",
@@ -58,24 +84,37 @@ const passwords = ["superuserPassword", "replicationPassword"] as const;
 export function diffGroup(
   news: DeclaredGroup,
   olds: DeclaredGroup | undefined,
-  state: GroupState & { [password in (typeof passwords)[number]]?: string | undefined },
+  state: GroupState & Passwords,
 ): Record<string, PropertyChange> {
-  const changes: Record<string, PropertyChange> = {};
-  const situation = situationOf(factsOf(news, state));
-  Object.assign(changes, primaryChanges(situation, state));
-  for (const name of compared) Object.assign(changes, changedPaths(olds?.[name] as Plain, news[name] as Plain, name));
-  const declaredChange = Object.keys(changes).length > 0;
+  const situation = situationOf(factsOf(news, olds, state));
+  const { declared, repairs } = otherChanges(news, olds, state);
+  return {
+    ...primaryChanges(situation, state),
+    ...declared,
+    ...(state.unfinished === undefined ? {} : { unfinished: { kind: "delete" as const } }),
+    ...(situation.kind === "unknown" ? {} : repairs),
+  };
+}
+
+/** Everything that would change besides who is primary. */
+function otherChanges(
+  news: DeclaredGroup,
+  olds: DeclaredGroup | undefined,
+  state: GroupState & Passwords,
+): { declared: Record<string, PropertyChange>; repairs: Record<string, PropertyChange> } {
+  const declared: Record<string, PropertyChange> = {};
+  for (const name of compared) Object.assign(declared, changedPaths(olds?.[name] as Plain, news[name] as Plain, name));
+  const declaredChange = Object.keys(declared).length > 0;
   for (const name of passwords) {
-    if (news[name] !== undefined && news[name] !== state[name]) changes[name] = { kind: "update" };
+    if (news[name] !== undefined && news[name] !== state[name]) declared[name] = { kind: "update" };
   }
-  if (state.unfinished !== undefined) changes.unfinished = { kind: "delete" };
-  if (situation.kind === "unknown") return changes;
-  for (const member of Object.keys(state.unhealthy ?? {})) changes[`unhealthy.${member}`] = { kind: "delete" };
+  const repairs: Record<string, PropertyChange> = {};
+  for (const member of Object.keys(state.unhealthy ?? {})) repairs[`unhealthy.${member}`] = { kind: "delete" };
   for (const [member, settings] of Object.entries(state.alterSystem ?? {})) {
-    for (const name of Object.keys(settings)) changes[path("alterSystem", member, name)] = { kind: "delete" };
+    for (const name of Object.keys(settings)) repairs[path("alterSystem", member, name)] = { kind: "delete" };
   }
-  Object.assign(changes, configurationChanges(news, olds, state, declaredChange));
-  return changes;
+  Object.assign(repairs, configurationChanges(news, olds, state, declaredChange));
+  return { declared, repairs };
 }
 
 function primaryChanges(situation: Situation, state: GroupState): Record<string, PropertyChange> {

@@ -62,6 +62,8 @@ export interface WalSender {
   readonly name: string;
   readonly pid: number;
   readonly state: string;
+  /** Since it connected, on the primary's clock. */
+  readonly connectedSeconds: number;
   readonly syncState: string;
   readonly sentLsn?: Lsn | undefined;
   readonly flushLsn?: Lsn | undefined;

@@ -60,6 +60,7 @@ describe("every member was read", () => {
     expect(observed(primary("pg1"), ahead, stopped("pg3", { control: { timeline: 2 } }))).toEqual({
       kind: "unknown",
       reason: "pg1 is writable on timeline 1, but pg2 and pg3 have timeline 2: pg1 is a former primary",
+      former: "pg1",
     });
   });
 
@@ -221,6 +222,7 @@ describe("a member could not be read", () => {
     expect(observed(primary("pg1"), standby("pg2", "pg3", { postgres: { timeline: 2 } }), unreachable("pg3"))).toEqual({
       kind: "unknown",
       reason: "pg1 is writable on timeline 1, but pg2 has timeline 2: pg1 is a former primary",
+      former: "pg1",
     });
   });
 

@@ -18,7 +18,8 @@ export type ObservedPrimary =
   | { readonly kind: "none" }
   | { readonly kind: "several"; readonly members: readonly string[] }
   | { readonly kind: "foreign"; readonly text: string }
-  | { readonly kind: "unknown"; readonly reason: string };
+  /** `former`: the member that is writable although others have left its timeline behind. */
+  | { readonly kind: "unknown"; readonly reason: string; readonly former?: string | undefined };
 
 /** Where a member is reached by the others, for telling from whom a standby streams. */
 export interface Endpoint {
@@ -47,7 +48,7 @@ export function observePrimary(
     const { timeline, systemIdentifier } = candidate.postgres;
     const known = { kind: "known", member: candidate.member, timeline, systemIdentifier } as const;
     const former = formerPrimaryText(candidate, reached);
-    if (former !== undefined) return { kind: "unknown", reason: former };
+    if (former !== undefined) return { kind: "unknown", reason: former, former: candidate.member };
     if (unread.length === 0) return known;
     const confirming = reached.filter((observation) => confirms(observation, candidate, endpoints));
     if (confirming.length * 2 > observations.length) return known;
@@ -79,7 +80,12 @@ function unreadText(observation: MemberObservation): string {
   return `PostgreSQL on ${observation.member} does not answer (${observation.postgresSilent ?? `unit ${observation.local.unit}`})`;
 }
 
-function confirms(observation: ReachedMember, candidate: ReachedMember, endpoints: readonly Endpoint[]): boolean {
+/** Is it the candidate itself, or does it stream from there on the same timeline? */
+export function confirms(
+  observation: ReachedMember,
+  candidate: ReachedMember,
+  endpoints: readonly Endpoint[],
+): boolean {
   if (observation.member === candidate.member) return true;
   const receiver = observation.postgres?.walReceiver;
   if (receiver === undefined || receiver.status !== "streaming") return false;

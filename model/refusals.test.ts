@@ -25,6 +25,7 @@ const declared: GroupInputs = {
   slotSizeLimit: "10GB",
   socketUsers: ["root"],
   onDrift: "adopt",
+  switchBackAfter: "10min",
   onDestroy: "keep",
   limits: { lagBytes: 16_777_216, lagSeconds: 10, transactionSeconds: 60, stopSeconds: 30 },
 };

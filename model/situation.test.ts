@@ -21,179 +21,339 @@ const elsewhere: ObservedPrimary = {
   text: "pg2 and pg3 stream from 203.0.113.11:5432, which is no declared member",
 };
 const unknown: ObservedPrimary = { kind: "unknown", reason: "pg2 cannot be reached: no answer within 8 s" };
+const behind: ObservedPrimary = {
+  kind: "unknown",
+  reason: "pg1 is writable on timeline 1, but pg3 has timeline 2: pg1 is a former primary",
+  former: "pg1",
+};
+
+/** Every `onDrift`, and under `switchBack` both answers to whether it is due. */
+const policies = {
+  adopt: { onDrift: "adopt" },
+  fail: { onDrift: "fail" },
+  "switchBack, not due": {
+    onDrift: "switchBack",
+    switchBack: { due: false, waitsFor: "pg1 to stream from pg2" },
+  },
+  "switchBack, due": { onDrift: "switchBack", switchBack: { due: true } },
+} as const satisfies Readonly<Record<string, Partial<Facts>>>;
+
+type Policy = keyof typeof policies;
+const everyPolicy = Object.keys(policies) as Policy[];
 
 interface Given {
   readonly declared?: string;
   /** null: the state was lost or imported. */
   readonly applied?: string | null;
+  readonly failedOverFrom?: string;
   readonly observed: ObservedPrimary;
   readonly unfinished?: string;
-  readonly onDrift?: "adopt" | "fail";
+  readonly changed?: readonly string[];
+  readonly repairs?: readonly string[];
 }
 
-function situation({ declared = "pg1", applied = "pg1", observed, unfinished, onDrift = "adopt" }: Given): Situation {
-  const facts: Facts = {
+function situation(given: Given, policy: Policy = "adopt"): Situation {
+  const { declared = "pg1", applied = "pg1", failedOverFrom, observed, unfinished, changed = [], repairs = [] } = given;
+  return situationOf({
+    cluster: "orders",
     declared,
-    applied: applied === null ? undefined : { member: applied, systemIdentifier, timeline: 1 },
+    applied: applied === null ? undefined : { member: applied, systemIdentifier, timeline: 1, failedOverFrom },
     observed,
     unfinished,
-    onDrift,
-  };
-  return situationOf(facts);
+    otherChanges: { declared: changed, repairs },
+    ...policies[policy],
+  });
 }
 
-const unfinished = "switchover pg1 -> pg2, begun 2026-03-01 10:00 by anna@desk";
+const unfinished = "the switchover pg1 -> pg2, begun 2026-03-01 10:00 by anna@desk";
 
-describe("each row of the table", () => {
-  it("every member empty and unmarked: create", () => {
-    expect(situation({ applied: null, observed: nothing })).toEqual({
-      kind: "create",
-      text: "create: initdb on pg1, clone the others",
-    });
-  });
+const unknownWaysOut =
+  "  Bring the members back, then run `pulumi up` again.\n" +
+  "  One that is dead for good: take it out of members: (that is your word that it is fenced: off, and never writable again).";
 
-  it("members of different databases: stop", () => {
-    expect(situation({ observed: foreign })).toEqual({
+const formerWaysOut =
+  "  If the others are right: stop pg1 (systemctl stop pgha-orders-pg1.service), promote one of them if none is writable, then `pulumi up`.\n" +
+  "  If pg1 is right: take those that are ahead of it out of members:, stop them, then `pulumi up`.";
+
+const keepOrGoBack =
+  "  To keep pg2: primary: pg2 (acknowledged, no host is touched).\n" +
+  "  To go back: first `pulumi up` with primary: pg2, then with primary: pg1, a planned switchover.";
+
+/** The rows on which onDrift has no say: one answer for all. */
+const withoutPolicy: readonly [title: string, given: Given, expected: Situation][] = [
+  [
+    "every member empty and unmarked: create",
+    { applied: null, observed: nothing },
+    { kind: "create", text: "create: initdb on pg1, clone the others" },
+  ],
+  [
+    "members of different databases: stop",
+    { observed: foreign },
+    {
       kind: "stop",
       text:
         "members belong to different databases: pg1 has system identifier 1, pg3 has system identifier 2.\n" +
-        "  Nothing was touched. Take the foreign member out of members:, or give it an empty data directory.",
-    });
-  });
-
-  it("two writable members: stop", () => {
-    expect(situation({ observed: several })).toEqual({
+        "  Nothing was touched.\n" +
+        "  If an address leads to another host, or another volume is mounted: correct pgha:hosts, or mount the right one.\n" +
+        "  If that data is to be given up: take its member out of members:, or empty its data directory and remove its marker.",
+    },
+  ],
+  [
+    "two writable members: stop",
+    { observed: several },
+    {
       kind: "stop",
       text:
         "more than one member is writable: pg1, pg2.\n" +
-        "  Nothing was touched. Decide which one holds the right data, stop the other one on its host, then run `pulumi up` again.",
-    });
-  });
-
-  it("something begun and not ended: finish", () => {
-    expect(situation({ observed: known("pg2"), unfinished })).toEqual({
+        "  Nothing was touched.\n" +
+        "  Each may have taken writes that the other does not have. Nobody but you can tell whose are to stay.\n" +
+        "  To keep pg1: stop pg2 (systemctl stop pgha-orders-pg2.service), then `pulumi up`.\n" +
+        "  To keep pg2: stop pg1 (systemctl stop pgha-orders-pg1.service), then `pulumi up`.",
+    },
+  ],
+  [
+    "something begun and not ended: finish",
+    { observed: known("pg2"), unfinished },
+    {
       kind: "finish",
-      text: "unfinished: switchover pg1 -> pg2, begun 2026-03-01 10:00 by anna@desk",
-    });
-  });
-
-  it("every member empty although there was a primary: stop", () => {
-    expect(situation({ observed: nothing })).toEqual({
+      text:
+        "unfinished: the switchover pg1 -> pg2, begun 2026-03-01 10:00 by anna@desk\n" +
+        "  First this is finished or undone, by what the members say; what else changed comes after it.",
+    },
+  ],
+  [
+    "every member empty although there was a primary: stop",
+    { observed: nothing },
+    {
       kind: "stop",
       text:
         "every member is empty, but pg1 was primary of system 7000000000000000001.\n" +
-        "  Nothing was touched. Mount the data volumes. If the data is really gone, remove the resource from the state (`pulumi state delete`) and run `pulumi up`.",
-    });
-  });
-
-  it("no writable member, but a primary that is not declared: stop, and warn against promoting", () => {
-    expect(situation({ declared: "pg2", observed: elsewhere })).toEqual({
+        "  Nothing was touched.\n" +
+        "  Mount the data volumes, then run `pulumi up` again.\n" +
+        "  If the data is really gone: take the resource out of the state (`pulumi state delete`); `pulumi up` then makes a new, empty database.",
+    },
+  ],
+  [
+    "no writable member, but a primary that is not declared: stop, and warn against promoting",
+    { declared: "pg2", observed: elsewhere },
+    {
       kind: "stop",
       text:
         "no declared member is writable: pg2 and pg3 stream from 203.0.113.11:5432, which is no declared member.\n" +
-        "  Nothing was touched. Promote nobody while it runs: two would be writable. If it is the primary, declare it under members: and primary: again, and switch over before you take it out. If it is to go at once, stop it for good on its host, promote one of these (`pg_ctl promote`), then run `pulumi up` again.",
-    });
-  });
-
-  it("no writable member: stop", () => {
-    expect(situation({ observed: none })).toEqual({
+        "  Nothing was touched.\n" +
+        "  Promote nobody while it runs: two would be writable.\n" +
+        "  If it is the primary: declare it under members: and primary: again, and switch over before you take it out.\n" +
+        "  If it is to go at once: stop it for good on its host, then `select pg_promote()` in psql on one of these, then `pulumi up`.",
+    },
+  ],
+  [
+    "no writable member: stop",
+    { observed: none },
+    {
       kind: "stop",
       text:
         "no member is writable, and none is surely the primary.\n" +
-        "  Nothing was touched. Start or promote the right one on its host (`pg_ctl promote`), then run `pulumi up` again.",
-    });
-  });
-
-  it("all members hold another database than the recorded one: stop", () => {
-    expect(situation({ observed: known("pg1", "7000000000000000009") })).toEqual({
+        "  Nothing was touched.\n" +
+        "  `pulumi up` never promotes: it cannot know which writes you can do without.\n" +
+        "  Choose the member with the newest data (the highest timeline below). On its host: `systemctl start pgha-orders-MEMBER.service`,\n" +
+        "  then `select pg_promote()` in psql if it is a standby. Then run `pulumi up` again.",
+    },
+  ],
+  [
+    "all members hold another database than the recorded one: stop",
+    { observed: known("pg1", "7000000000000000009") },
+    {
       kind: "stop",
       text:
         "the members hold another database (system identifier 7000000000000000009) than the one recorded (7000000000000000001).\n" +
-        "  Nothing was touched. Check the addresses of pgha:hosts. To take over what runs there, remove the resource from the state (`pulumi state delete`) and run `pulumi up`.",
-    });
-  });
-
-  it("who is primary cannot be told, and its declaration did not change: nothing that depends on it", () => {
-    expect(situation({ observed: unknown })).toEqual({
+        "  Nothing was touched.\n" +
+        "  If the addresses lead to other hosts: correct pgha:hosts.\n" +
+        "  To take over what runs there: take the resource out of the state (`pulumi state delete`), then `pulumi up`.",
+    },
+  ],
+  [
+    "who is primary cannot be told, and its declaration did not change: nothing that depends on it",
+    { observed: unknown },
+    {
       kind: "unknown",
-      text: "who is primary cannot be told: pg2 cannot be reached: no answer within 8 s.\n  Nothing is changed that depends on it.",
-    });
-  });
-
-  const unknownStop = {
-    kind: "stop",
-    text:
-      "who is primary cannot be told: pg2 cannot be reached: no answer within 8 s.\n" +
-      "  Nothing was touched. Bring the members back, or take a dead one out of members: (that is your word that it is fenced).",
-  };
-
-  it("who is primary cannot be told, and its declaration changed: stop", () => {
-    expect(situation({ declared: "pg3", observed: unknown })).toEqual(unknownStop);
-  });
-
-  it("who is primary cannot be told, and nothing is recorded: stop", () => {
-    expect(situation({ applied: null, observed: unknown })).toEqual(unknownStop);
-  });
-
-  it("nothing recorded, observed as declared: record", () => {
-    expect(situation({ applied: null, observed: known("pg1") })).toEqual({
-      kind: "record",
-      text: "recorded: pg1 is primary, as declared",
-    });
-  });
-
-  it("nothing recorded, another member observed: record, and never switch", () => {
-    expect(situation({ applied: null, observed: known("pg2") })).toEqual({
-      kind: "record",
-      text: "recorded: the declared primary is pg1, but pg2 is; nothing is switched",
-    });
-  });
-
-  it("declared, applied and observed agree: unchanged, whatever the timeline", () => {
-    expect(situation({ observed: known("pg1") })).toEqual({ kind: "unchanged", text: "pg1 is primary, as declared" });
-  });
-
-  it("a failover with onDrift adopt: drift, nothing is switched", () => {
-    expect(situation({ observed: known("pg2"), onDrift: "adopt" })).toEqual({
-      kind: "drift",
       text:
-        "a failover happened: pg2 is primary, declared is pg1.\n" +
-        "  Adopted: nothing is switched. To acknowledge it: primary: pg2.",
-    });
-  });
-
-  it("a failover with onDrift fail: stop", () => {
-    expect(situation({ observed: known("pg2"), onDrift: "fail" })).toEqual({
+        "who is primary cannot be told; nothing is changed that depends on it\n" +
+        `  pg2 cannot be reached: no answer within 8 s.\n${unknownWaysOut}`,
+    },
+  ],
+  [
+    "the only writable member was left behind by another: nothing, and both ways out",
+    { observed: behind },
+    {
+      kind: "unknown",
+      text:
+        "who is primary cannot be told; nothing is changed that depends on it\n" +
+        `  pg1 is writable on timeline 1, but pg3 has timeline 2: pg1 is a former primary.\n${formerWaysOut}`,
+    },
+  ],
+  [
+    "who is primary cannot be told, and its declaration changed: stop",
+    { declared: "pg3", observed: unknown },
+    {
       kind: "stop",
+      text: `who is primary cannot be told: pg2 cannot be reached: no answer within 8 s.\n  Nothing was touched.\n${unknownWaysOut}`,
+    },
+  ],
+  [
+    "who is primary cannot be told, and nothing is recorded: stop",
+    { applied: null, observed: unknown },
+    {
+      kind: "stop",
+      text: `who is primary cannot be told: pg2 cannot be reached: no answer within 8 s.\n  Nothing was touched.\n${unknownWaysOut}`,
+    },
+  ],
+  [
+    "nothing recorded, observed as declared: record",
+    { applied: null, observed: known("pg1") },
+    {
+      kind: "record",
       text:
-        "a failover happened: pg2 is primary, declared is pg1.\n" +
-        "  Nothing was touched. To acknowledge it: primary: pg2. To carry on with a warning: onDrift: adopt.",
-    });
-  });
-
-  it("the declaration follows a failover: acknowledge", () => {
-    expect(situation({ declared: "pg2", observed: known("pg2") })).toEqual({
-      kind: "acknowledge",
-      text: "acknowledged: pg2 is already primary (recorded was pg1); no host is touched",
-    });
-  });
-
-  it("the declaration changed and nothing else did: switchover", () => {
-    expect(situation({ declared: "pg2", observed: known("pg1") })).toEqual({
+        "recorded: pg1 is primary, as declared\n" +
+        "  This state knew nothing of the cluster. What is there is taken over as it is.",
+    },
+  ],
+  [
+    "nothing recorded, another member observed: record, and never switch",
+    { applied: null, observed: known("pg2") },
+    {
+      kind: "record",
+      text:
+        "recorded: pg2 is primary, the stack file says pg1\n" +
+        `  This state knew nothing of the cluster. What is there is taken over as it is: nothing is switched.\n${keepOrGoBack}`,
+    },
+  ],
+  [
+    "declared, applied and observed agree: unchanged, whatever the timeline",
+    { observed: known("pg1") },
+    { kind: "unchanged", text: "pg1 is primary, as declared" },
+  ],
+  [
+    "a primary that is merely not running keeps its place: unchanged",
+    { observed: stopped("pg1") },
+    { kind: "unchanged", text: "pg1 is primary, as declared" },
+  ],
+  [
+    "the declaration follows a failover: acknowledge",
+    { declared: "pg2", observed: known("pg2") },
+    { kind: "acknowledge", text: "acknowledged: pg2 is already primary (recorded was pg1); nothing is switched" },
+  ],
+  [
+    "the declaration changed and nothing else did: switchover",
+    { declared: "pg2", observed: known("pg1") },
+    {
       kind: "switchover",
       from: "pg1",
       to: "pg2",
-      text: "planned switchover pg1 -> pg2",
-    });
-  });
-
-  it("the declaration changed and a third member became primary: stop, with the choice", () => {
-    expect(situation({ declared: "pg2", observed: known("pg3") })).toEqual({
+      text: "planned switchover pg1 -> pg2: the line primary: was changed",
+    },
+  ],
+  [
+    "the declaration names again whom an acknowledged failover left: a switchover, with doubt",
+    { declared: "pg1", applied: "pg2", failedOverFrom: "pg1", observed: known("pg2") },
+    {
+      kind: "switchover",
+      from: "pg2",
+      to: "pg1",
+      doubtful: true,
+      text:
+        "planned switchover pg2 -> pg1: the line primary: was changed\n" +
+        "  pg1 was primary until a failover to pg2, which primary: pg2 acknowledged. Is this an old stack file, merged by mistake?\n" +
+        "  To keep pg2: primary: pg2.",
+    },
+  ],
+  [
+    "the declaration changed and a third member became primary: stop, with the choice",
+    { declared: "pg2", observed: known("pg3") },
+    {
       kind: "stop",
       text:
         "primary: changed from pg1 to pg2, but meanwhile pg3 became primary.\n" +
-        "  Nothing was touched. To acknowledge that: primary: pg3. To switch to pg2 after all: first `pulumi up` with primary: pg3, then with primary: pg2.",
-    });
+        "  Nothing was touched.\n" +
+        "  To keep pg3: primary: pg3. Also when an old stack file was merged by mistake.\n" +
+        "  To switch to pg2 after all: first `pulumi up` with primary: pg3, then with primary: pg2.",
+    },
+  ],
+];
+
+describe.each(withoutPolicy)("%s", (_, given, expected) => {
+  it.each(everyPolicy)("onDrift: %s", (policy) => {
+    expect(situation(given, policy)).toEqual(expected);
+  });
+});
+
+describe("declared and applied agree, another member is primary: drift", () => {
+  const drift = (what: string) => ({
+    kind: "drift",
+    text: `a failover happened: pg2 is primary, the stack file says pg1\n  ${what} Everything else goes on with pg2.\n${keepOrGoBack}`,
+  });
+  const failed = {
+    kind: "stop",
+    text:
+      "a failover happened: pg2 is primary, the stack file says pg1.\n" +
+      "  Nothing was touched.\n" +
+      "  It stops here because of onDrift: fail.\n" +
+      `${keepOrGoBack}\n` +
+      "  To carry on with a warning: onDrift: adopt.",
+  };
+  const notDue = drift("Not switched back yet (onDrift: switchBack): it waits for pg1 to stream from pg2.");
+
+  it.each<[Policy, unknown]>([
+    ["adopt", drift("Adopted: nothing is switched (onDrift: adopt).")],
+    ["fail", failed],
+    ["switchBack, not due", notDue],
+    [
+      "switchBack, due",
+      {
+        kind: "switchover",
+        from: "pg2",
+        to: "pg1",
+        text:
+          "planned switchover pg2 -> pg1: back to the declared primary\n" +
+          "  A failover had made pg2 primary; onDrift: switchBack takes it back, and nothing else is changed with it.\n" +
+          "  To keep pg2 instead: primary: pg2.",
+      },
+    ],
+  ])("onDrift: %s", (policy, expected) => {
+    expect(situation({ observed: known("pg2") }, policy)).toEqual(expected);
+  });
+
+  it.each<[Policy, unknown]>([
+    ["adopt", drift("Adopted: nothing is switched (onDrift: adopt).")],
+    ["fail", failed],
+    ["switchBack, not due", notDue],
+    [
+      "switchBack, due",
+      {
+        kind: "stop",
+        text:
+          "switching back pg2 -> pg1 is due, and is done alone: the stack file also changed parameters.work_mem, members.pg4.\n" +
+          "  Nothing was touched.\n" +
+          "  To switch back first: take that change back, run `pulumi up`, then make the change again.\n" +
+          "  To make the change first: onDrift: adopt, run `pulumi up`, then onDrift: switchBack.\n" +
+          "  To keep pg2: primary: pg2.",
+      },
+    ],
+  ])("with other lines of the group changed, onDrift: %s", (policy, expected) => {
+    const changed = ["parameters.work_mem", "members.pg4"];
+    expect(situation({ observed: known("pg2"), changed }, policy)).toEqual(expected);
+  });
+
+  it.each<[Policy, unknown]>([
+    ["adopt", drift("Adopted: nothing is switched (onDrift: adopt).")],
+    ["fail", failed],
+    ["switchBack, not due", notDue],
+    ["switchBack, due", drift("Not switched back yet (onDrift: switchBack): first this is repaired: unhealthy.pg3.")],
+  ])("with a member to repair, onDrift: %s", (policy, expected) => {
+    expect(situation({ observed: known("pg2"), repairs: ["unhealthy.pg3"] }, policy)).toEqual(expected);
+  });
+
+  it("a stopped primary that is not the declared one is not switched back, but started", () => {
+    expect(situation({ observed: stopped("pg2") }, "switchBack, not due").kind).toBe("drift");
   });
 });
 
@@ -210,6 +370,7 @@ describe("the first row that matches wins", () => {
     ["unfinished goes before elsewhere", { observed: elsewhere, unfinished }, "finish", "unfinished: "],
     ["elsewhere goes before a lost state", { applied: null, observed: elsewhere }, "stop", "no declared member is"],
     ["elsewhere goes before a changed declaration", { declared: "pg2", observed: elsewhere }, "stop", "no declared"],
+    ["unfinished goes before a lost state", { applied: null, observed: known("pg1"), unfinished }, "finish", "unfi"],
     ["none goes before a lost state", { applied: null, observed: none }, "stop", "no member is writable"],
     ["none goes before a changed declaration", { declared: "pg2", observed: none }, "stop", "no member is writable"],
     [
@@ -224,43 +385,37 @@ describe("the first row that matches wins", () => {
       "stop",
       "the members hold another database",
     ],
-    [
-      "a changed declaration that fits goes before onDrift fail",
-      { declared: "pg2", observed: known("pg2"), onDrift: "fail" },
-      "acknowledge",
-      "acknowledged: pg2",
-    ],
-    [
-      "onDrift fail does not stop a switchover",
-      { declared: "pg2", observed: known("pg1"), onDrift: "fail" },
-      "switchover",
-      "planned switchover pg1 -> pg2",
-    ],
-    [
-      "onDrift fail does not stop a record",
-      { applied: null, observed: known("pg2"), onDrift: "fail" },
-      "record",
-      "recorded: the declared primary is pg1",
-    ],
-  ])("%s", (_, given, kind, begin) => {
-    const found = situation(given);
-    expect(found.kind).toBe(kind);
-    expect(found.text.slice(0, begin.length)).toBe(begin);
+    ["a lost state goes before drift", { applied: null, observed: known("pg2") }, "record", "recorded: pg2 is primary"],
+  ])("%s, under every onDrift", (_, given, kind, begin) => {
+    for (const policy of everyPolicy) {
+      const found = situation(given, policy);
+      expect(found.kind).toBe(kind);
+      expect(found.text.slice(0, begin.length)).toBe(begin);
+    }
   });
 });
 
-it("a primary that is merely not running keeps its place: no drift, no switch", () => {
-  expect(situation({ observed: stopped("pg1") })).toEqual({ kind: "unchanged", text: "pg1 is primary, as declared" });
+it("only a changed declaration switches, and under switchBack what is due and alone", () => {
+  const observed = [known("pg1"), known("pg2"), stopped("pg1"), stopped("pg2"), none, nothing, several, foreign];
+  const switching = [...observed, elsewhere, unknown, behind].flatMap((one) =>
+    everyPolicy.flatMap((policy) =>
+      [null, "pg1"].flatMap((applied) => {
+        const found = situation({ applied, observed: one }, policy);
+        return found.kind === "switchover" ? [`${policy}: ${found.from} -> ${found.to}`] : [];
+      }),
+    ),
+  );
+  expect(new Set(switching)).toEqual(new Set(["switchBack, due: pg2 -> pg1"]));
 });
 
-it("nothing but a changed declaration can switch", () => {
-  const observed = [known("pg1"), known("pg2"), stopped("pg1"), none, elsewhere, nothing, several, foreign, unknown];
-  const kinds = observed.flatMap((one) =>
-    (["adopt", "fail"] as const).flatMap((onDrift) => [
-      situation({ observed: one, onDrift }).kind,
-      situation({ applied: null, observed: one, onDrift }).kind,
-    ]),
-  );
-  expect(kinds).not.toContain("switchover");
-  expect(situation({ declared: "pg2", observed: known("pg1") }).kind).toBe("switchover");
+it("the first line of what is said beside a diff fits on a resource's row", () => {
+  for (const policy of everyPolicy) {
+    for (const given of [
+      { observed: known("pg2") },
+      { observed: unknown },
+      { applied: null, observed: known("pg2") },
+    ]) {
+      expect(situation(given, policy).text.split("\n")[0]?.length).toBeLessThanOrEqual(80);
+    }
+  }
 });

@@ -1,13 +1,26 @@
+import { memberPaths } from "./names.ts";
 import type { ObservedPrimary } from "./observedPrimary.ts";
+import type { SwitchBack } from "./switchBack.ts";
 
 /** The last declared primary that was carried out, acknowledged or recorded. */
 export interface Applied {
   readonly member: string;
   readonly systemIdentifier: string;
   readonly timeline: number;
+  /** Who was declared before a failover that was then acknowledged: an old stack file would name it again. */
+  readonly failedOverFrom?: string | undefined;
+}
+
+/** What one update would change in the group besides who is primary, as property paths. */
+export interface OtherChanges {
+  /** Lines of the stack file that changed. */
+  readonly declared: readonly string[];
+  /** What differs on the hosts and would be repaired. */
+  readonly repairs: readonly string[];
 }
 
 export interface Facts {
+  readonly cluster: string;
   /** What the stack file says now. */
   readonly declared: string;
   /** Missing when the state was lost or imported. */
@@ -15,10 +28,16 @@ export interface Facts {
   readonly observed: ObservedPrimary;
   /** What a member's journal or marker says was begun and not ended; shown to people. */
   readonly unfinished?: string | undefined;
-  readonly onDrift: "adopt" | "fail";
+  readonly onDrift: "adopt" | "fail" | "switchBack";
+  /** Only where `switchBack` has something to switch back. */
+  readonly switchBack?: SwitchBack | undefined;
+  readonly otherChanges: OtherChanges;
 }
 
-/** What is to be done about who is primary, and the sentence that people read. Nothing else decides it. */
+/**
+ * What is to be done about who is primary, and what people read: what happened, what will be done, and what they can do.
+ * Nothing else decides it. The first line stands alone on the resource's row.
+ */
 export type Situation =
   | { readonly kind: "create"; readonly text: string }
   | { readonly kind: "finish"; readonly text: string }
@@ -28,7 +47,14 @@ export type Situation =
   | { readonly kind: "unchanged"; readonly text: string }
   | { readonly kind: "drift"; readonly text: string }
   | { readonly kind: "acknowledge"; readonly text: string }
-  | { readonly kind: "switchover"; readonly from: string; readonly to: string; readonly text: string };
+  | {
+      readonly kind: "switchover";
+      readonly from: string;
+      readonly to: string;
+      readonly text: string;
+      /** Something speaks for a mistake: the text says what. */
+      readonly doubtful?: true;
+    };
 
 interface Row {
   readonly when: (facts: Facts, observed: string | undefined) => boolean;
@@ -47,27 +73,38 @@ const table: readonly Row[] = [
     decide: ({ observed }) =>
       stop(
         `members belong to different databases: ${observed.kind === "foreign" ? observed.text : ""}.`,
-        "Take the foreign member out of members:, or give it an empty data directory.",
+        "If an address leads to another host, or another volume is mounted: correct pgha:hosts, or mount the right one.",
+        "If that data is to be given up: take its member out of members:, or empty its data directory and remove its marker.",
       ),
   },
   {
     when: ({ observed }) => observed.kind === "several",
-    decide: ({ observed }) =>
-      stop(
-        `more than one member is writable: ${observed.kind === "several" ? observed.members.join(", ") : ""}.`,
-        "Decide which one holds the right data, stop the other one on its host, then run `pulumi up` again.",
-      ),
+    decide: ({ observed, cluster }) => {
+      const members = observed.kind === "several" ? observed.members : [];
+      return stop(
+        `more than one member is writable: ${members.join(", ")}.`,
+        "Each may have taken writes that the other does not have. Nobody but you can tell whose are to stay.",
+        ...members.map((one) => {
+          const others = members.filter((other) => other !== one);
+          return `To keep ${one}: stop ${others.join(" and ")} (${others.map((other) => stopCommand(cluster, other)).join("; ")}), then \`pulumi up\`.`;
+        }),
+      );
+    },
   },
   {
     when: ({ unfinished }) => unfinished !== undefined,
-    decide: ({ unfinished }) => ({ kind: "finish", text: `unfinished: ${unfinished}` }),
+    decide: ({ unfinished }) => ({
+      kind: "finish",
+      text: `unfinished: ${unfinished}\n  First this is finished or undone, by what the members say; what else changed comes after it.`,
+    }),
   },
   {
     when: ({ observed }) => observed.kind === "nothing",
     decide: ({ applied }) =>
       stop(
         `every member is empty, but ${applied?.member} was primary of system ${applied?.systemIdentifier}.`,
-        "Mount the data volumes. If the data is really gone, remove the resource from the state (`pulumi state delete`) and run `pulumi up`.",
+        "Mount the data volumes, then run `pulumi up` again.",
+        "If the data is really gone: take the resource out of the state (`pulumi state delete`); `pulumi up` then makes a new, empty database.",
       ),
   },
   {
@@ -75,15 +112,19 @@ const table: readonly Row[] = [
     decide: ({ observed }) =>
       stop(
         `no declared member is writable: ${observed.kind === "elsewhere" ? observed.text : ""}.`,
-        "Promote nobody while it runs: two would be writable. If it is the primary, declare it under members: and primary: again, and switch over before you take it out. If it is to go at once, stop it for good on its host, promote one of these (`pg_ctl promote`), then run `pulumi up` again.",
+        "Promote nobody while it runs: two would be writable.",
+        "If it is the primary: declare it under members: and primary: again, and switch over before you take it out.",
+        "If it is to go at once: stop it for good on its host, then `select pg_promote()` in psql on one of these, then `pulumi up`.",
       ),
   },
   {
     when: ({ observed }) => observed.kind === "none",
-    decide: () =>
+    decide: ({ cluster }) =>
       stop(
         "no member is writable, and none is surely the primary.",
-        "Start or promote the right one on its host (`pg_ctl promote`), then run `pulumi up` again.",
+        "`pulumi up` never promotes: it cannot know which writes you can do without.",
+        `Choose the member with the newest data (the highest timeline below). On its host: \`systemctl start ${memberPaths(cluster, "MEMBER").unit}\`,`,
+        "then `select pg_promote()` in psql if it is a standby. Then run `pulumi up` again.",
       ),
   },
   {
@@ -94,22 +135,27 @@ const table: readonly Row[] = [
     decide: ({ observed, applied }) =>
       stop(
         `the members hold another database (system identifier ${"systemIdentifier" in observed ? observed.systemIdentifier : ""}) than the one recorded (${applied?.systemIdentifier}).`,
-        "Check the addresses of pgha:hosts. To take over what runs there, remove the resource from the state (`pulumi state delete`) and run `pulumi up`.",
+        "If the addresses lead to other hosts: correct pgha:hosts.",
+        "To take over what runs there: take the resource out of the state (`pulumi state delete`), then `pulumi up`.",
       ),
   },
   {
     when: ({ observed, declared, applied }) => observed.kind === "unknown" && applied?.member === declared,
-    decide: ({ observed }) => ({
+    decide: ({ observed, cluster }) => ({
       kind: "unknown",
-      text: `who is primary cannot be told: ${observed.kind === "unknown" ? observed.reason : ""}.\n  Nothing is changed that depends on it.`,
+      text: [
+        "who is primary cannot be told; nothing is changed that depends on it",
+        `  ${observed.kind === "unknown" ? observed.reason : ""}.`,
+        ...waysOutOfUnknown(observed, cluster).map((line) => `  ${line}`),
+      ].join("\n"),
     }),
   },
   {
     when: ({ observed }) => observed.kind === "unknown",
-    decide: ({ observed }) =>
+    decide: ({ observed, cluster }) =>
       stop(
         `who is primary cannot be told: ${observed.kind === "unknown" ? observed.reason : ""}.`,
-        "Bring the members back, or take a dead one out of members: (that is your word that it is fenced).",
+        ...waysOutOfUnknown(observed, cluster),
       ),
   },
   {
@@ -118,8 +164,12 @@ const table: readonly Row[] = [
       kind: "record",
       text:
         declared === observed
-          ? `recorded: ${observed} is primary, as declared`
-          : `recorded: the declared primary is ${declared}, but ${observed} is; nothing is switched`,
+          ? `recorded: ${observed} is primary, as declared\n  This state knew nothing of the cluster. What is there is taken over as it is.`
+          : [
+              `recorded: ${observed} is primary, the stack file says ${declared}`,
+              "  This state knew nothing of the cluster. What is there is taken over as it is: nothing is switched.",
+              ...keepOrGoBack(declared, observed),
+            ].join("\n"),
     }),
   },
   {
@@ -128,47 +178,135 @@ const table: readonly Row[] = [
   },
   {
     when: ({ declared, applied, onDrift }) => declared === applied?.member && onDrift === "adopt",
-    decide: ({ declared }, observed) => ({
-      kind: "drift",
-      text: `a failover happened: ${observed} is primary, declared is ${declared}.\n  Adopted: nothing is switched. To acknowledge it: primary: ${observed}.`,
-    }),
+    decide: ({ declared }, observed) => drift(declared, observed, "Adopted: nothing is switched (onDrift: adopt)."),
+  },
+  {
+    when: ({ declared, applied, onDrift }) => declared === applied?.member && onDrift === "fail",
+    decide: ({ declared }, observed) =>
+      stop(
+        `a failover happened: ${observed} is primary, the stack file says ${declared}.`,
+        "It stops here because of onDrift: fail.",
+        ...keepOrGoBack(declared, observed).map((line) => line.trimStart()),
+        "To carry on with a warning: onDrift: adopt.",
+      ),
+  },
+  {
+    when: ({ declared, applied, switchBack }) => declared === applied?.member && switchBack?.due !== true,
+    decide: ({ declared, switchBack }, observed) =>
+      drift(
+        declared,
+        observed,
+        `Not switched back yet (onDrift: switchBack): it waits for ${switchBack?.waitsFor ?? "the next look"}.`,
+      ),
+  },
+  {
+    when: ({ declared, applied, otherChanges }) => declared === applied?.member && otherChanges.declared.length > 0,
+    decide: ({ declared, otherChanges }, observed) =>
+      stop(
+        `switching back ${observed} -> ${declared} is due, and is done alone: the stack file also changed ${otherChanges.declared.join(", ")}.`,
+        "To switch back first: take that change back, run `pulumi up`, then make the change again.",
+        `To make the change first: onDrift: adopt, run \`pulumi up\`, then onDrift: switchBack.`,
+        `To keep ${observed}: primary: ${observed}.`,
+      ),
+  },
+  {
+    when: ({ declared, applied, otherChanges }) => declared === applied?.member && otherChanges.repairs.length > 0,
+    decide: ({ declared, otherChanges }, observed) =>
+      drift(
+        declared,
+        observed,
+        `Not switched back yet (onDrift: switchBack): first this is repaired: ${otherChanges.repairs.join(", ")}.`,
+      ),
   },
   {
     when: ({ declared, applied }) => declared === applied?.member,
-    decide: ({ declared }, observed) =>
-      stop(
-        `a failover happened: ${observed} is primary, declared is ${declared}.`,
-        `To acknowledge it: primary: ${observed}. To carry on with a warning: onDrift: adopt.`,
-      ),
+    decide: ({ declared }, observed) => ({
+      kind: "switchover",
+      from: observed,
+      to: declared,
+      text: [
+        `planned switchover ${observed} -> ${declared}: back to the declared primary`,
+        `  A failover had made ${observed} primary; onDrift: switchBack takes it back, and nothing else is changed with it.`,
+        `  To keep ${observed} instead: primary: ${observed}.`,
+      ].join("\n"),
+    }),
   },
   {
     when: ({ declared }, observed) => declared === observed,
     decide: ({ applied }, observed) => ({
       kind: "acknowledge",
-      text: `acknowledged: ${observed} is already primary (recorded was ${applied?.member}); no host is touched`,
+      text: `acknowledged: ${observed} is already primary (recorded was ${applied?.member}); nothing is switched`,
     }),
   },
   {
     when: ({ applied }, observed) => applied?.member === observed,
-    decide: ({ declared }, observed) => ({
-      kind: "switchover",
-      from: observed,
-      to: declared,
-      text: `planned switchover ${observed} -> ${declared}`,
-    }),
+    decide: ({ declared, applied }, observed) => plannedSwitchover(observed, declared, applied),
   },
   {
     when: () => true,
     decide: ({ declared, applied }, observed) =>
       stop(
         `primary: changed from ${applied?.member} to ${declared}, but meanwhile ${observed} became primary.`,
-        `To acknowledge that: primary: ${observed}. To switch to ${declared} after all: first \`pulumi up\` with primary: ${observed}, then with primary: ${declared}.`,
+        `To keep ${observed}: primary: ${observed}. Also when an old stack file was merged by mistake.`,
+        `To switch to ${declared} after all: first \`pulumi up\` with primary: ${observed}, then with primary: ${declared}.`,
       ),
   },
 ];
 
-function stop(what: string, wayOut: string): Situation {
-  return { kind: "stop", text: `${what}\n  Nothing was touched. ${wayOut}` };
+function stop(what: string, ...waysOut: readonly string[]): Situation {
+  return { kind: "stop", text: [`${what}\n  Nothing was touched.`, ...waysOut].join("\n  ") };
+}
+
+function drift(declared: string, observed: string, what: string): Situation {
+  return {
+    kind: "drift",
+    text: [
+      `a failover happened: ${observed} is primary, the stack file says ${declared}`,
+      `  ${what} Everything else goes on with ${observed}.`,
+      ...keepOrGoBack(declared, observed),
+    ].join("\n"),
+  };
+}
+
+function keepOrGoBack(declared: string, observed: string): string[] {
+  return [
+    `  To keep ${observed}: primary: ${observed} (acknowledged, no host is touched).`,
+    `  To go back: first \`pulumi up\` with primary: ${observed}, then with primary: ${declared}, a planned switchover.`,
+  ];
+}
+
+function plannedSwitchover(from: string, to: string, applied: Applied | undefined): Situation {
+  const heading = `planned switchover ${from} -> ${to}: the line primary: was changed`;
+  if (applied?.failedOverFrom !== to) return { kind: "switchover", from, to, text: heading };
+  return {
+    kind: "switchover",
+    from,
+    to,
+    doubtful: true,
+    text: [
+      heading,
+      `  ${to} was primary until a failover to ${from}, which primary: ${from} acknowledged. Is this an old stack file, merged by mistake?`,
+      `  To keep ${from}: primary: ${from}.`,
+    ].join("\n"),
+  };
+}
+
+function waysOutOfUnknown(observed: ObservedPrimary, cluster: string): string[] {
+  const former = observed.kind === "unknown" ? observed.former : undefined;
+  if (former !== undefined) {
+    return [
+      `If the others are right: stop ${former} (${stopCommand(cluster, former)}), promote one of them if none is writable, then \`pulumi up\`.`,
+      `If ${former} is right: take those that are ahead of it out of members:, stop them, then \`pulumi up\`.`,
+    ];
+  }
+  return [
+    "Bring the members back, then run `pulumi up` again.",
+    "One that is dead for good: take it out of members: (that is your word that it is fenced: off, and never writable again).",
+  ];
+}
+
+function stopCommand(cluster: string, member: string): string {
+  return `systemctl stop ${memberPaths(cluster, member).unit}`;
 }
 
 export function situationOf(facts: Facts): Situation {

@@ -55,7 +55,7 @@ function clusterDeclaration(
   members: readonly MemberDeclaration[],
   clientNetworks: readonly string[],
 ): ClusterDeclaration {
-  const { eraseConfirmation, ...rest } = cluster;
+  const { eraseConfirmation, maintenanceWindow, ...rest } = cluster;
   return {
     ...rest,
     name,
@@ -65,6 +65,7 @@ function clusterDeclaration(
     ),
     clientNetworks,
     ...(eraseConfirmation === undefined ? {} : { eraseConfirmation }),
+    ...(maintenanceWindow === undefined ? {} : { maintenanceWindow }),
   };
 }
 

@@ -33,6 +33,8 @@ interface Task {
   readonly olds: DeclaredGroup | undefined;
   readonly outputs: GroupOutputs | undefined;
   readonly preview: boolean;
+  /** Who was declared before the failover that this update acknowledges. */
+  readonly failedOverFrom?: string | undefined;
 }
 
 /** Create and update alike: look again, let the table decide, and do that; at preview only say it. */
@@ -42,14 +44,8 @@ export async function carryOut(context: Context, task: Task): Promise<Saved> {
   const access = accessCluster(group, context.hosts);
   const observations = await observeMembers(access);
   const before = { primary: outputs?.primary ?? declared.primary, applied: outputs?.applied };
-  const state = stateOf(group, observations, before);
-  const situation = situationOf({
-    declared: declared.primary,
-    applied: state.applied,
-    observed: state.observed,
-    unfinished: state.unfinished,
-    onDrift: declared.onDrift,
-  });
+  const state = { ...passwordsOf(outputs), ...asShown(stateOf(group, observations, before), outputs) };
+  const situation = situationOf(factsOf(declared, task.olds, state));
   if (situation.kind === "stop" || situation.kind === "unknown") throw stopped(declared, situation, observations);
   const refused = [
     ...refusedChanges(declared, task.olds, observations),
@@ -65,7 +61,6 @@ export async function carryOut(context: Context, task: Task): Promise<Saved> {
     return {
       outputs: asProperties({
         ...declared,
-        ...passwordsOf(outputs),
         ...state,
         ...previewedPrimary(situation, declared),
       }),
@@ -79,6 +74,13 @@ function passwordsOf(outputs: GroupOutputs | undefined) {
     superuserPassword: outputs?.superuserPassword,
     replicationPassword: outputs?.replicationPassword,
   };
+}
+
+/** Nobody is switched back without having been shown: what became due after the diff is for the next `up`. */
+function asShown(state: GroupState, outputs: GroupOutputs | undefined): GroupState {
+  const shown = outputs?.switchBackDue === true && outputs.primary === state.primary;
+  if (state.switchBackDue !== true || shown) return state;
+  return { ...state, switchBackDue: false, switchBackWaitsFor: "the next `pulumi up`: it became due just now" };
 }
 
 function previewedPrimary(situation: Situation, declared: DeclaredGroup) {
@@ -147,6 +149,7 @@ async function announce(
     for (const seen of clones) context.info(`${declared.cluster}: ${seen.member} is empty: it will be cloned`);
     return;
   }
+  context[situation.doubtful ? "warn" : "info"](`${declared.cluster}: ${situation.text}`);
   const { plan, checks, prediction } = await assessSwitchover(access, situation.from, situation.to);
   const text = planText(plan, checks, prediction);
   if (checks.some((check) => check.verdict === "block")) throw new UserError(`${text}\n  Nothing was touched.`);
@@ -176,7 +179,7 @@ async function act(
       const { observed } = journalGone;
       // Who is not confirmed is not converged to: the declared primary may be a standby now.
       if (observed.kind !== "known" && observed.kind !== "stopped") {
-        throw stopped(declared, situationOf(factsOf(declared, journalGone)), after);
+        throw stopped(declared, situationOf(factsOf(declared, task.olds, journalGone)), after);
       }
       const { member } = observed;
       const passwords = await decidePasswords(access, task, member);
@@ -190,10 +193,19 @@ async function act(
       return switchover(context, access, task, situation);
     case "acknowledge":
       context.info(`${declared.cluster}: ${situation.text}`);
-      if (onlyPrimaryChanges(task, observations, access)) return finish(access, task, declared.primary);
-      return finish(access, task, declared.primary, await convergeObserved(context, access, task, observations));
+      if (onlyPrimaryChanges(task, observations, access)) return finish(access, acknowledged(task), declared.primary);
+      return finish(
+        access,
+        acknowledged(task),
+        declared.primary,
+        await convergeObserved(context, access, task, observations),
+      );
     case "unchanged":
     case "drift": {
+      // The diff showed a switchover back that is not due any more.
+      if (situation.kind === "drift" && task.outputs?.switchBackDue === true) {
+        context.warn(`${declared.cluster}: ${situation.text}`);
+      }
       const passwords = await convergeObserved(context, access, task, observations);
       return finish(access, task, task.outputs?.applied?.member ?? declared.primary, passwords);
     }
@@ -205,6 +217,11 @@ async function act(
 
 function before(task: Task): { primary: string; applied: Applied | undefined } {
   return { primary: task.outputs?.primary ?? task.declared.primary, applied: task.outputs?.applied };
+}
+
+/** Remembered until the next switchover: an old stack file, merged by mistake, would name that member again. */
+function acknowledged(task: Task): Task {
+  return { ...task, failedOverFrom: task.outputs?.applied?.member };
 }
 
 /** A handover that was finished is carried out when it led to what is declared now. */
@@ -234,7 +251,11 @@ async function create(
   const exists = observed.kind === "known" || observed.kind === "stopped";
   // Beside a database, only its confirmed primary is converged to: the declared one may be a standby.
   if (!exists && reachedMembers(marked).some((seen) => seen.local.marker?.state === "ready")) {
-    throw stopped(declared, situationOf(factsOf(declared, stateOf(access.group, marked, before(task)))), marked);
+    throw stopped(
+      declared,
+      situationOf(factsOf(declared, task.olds, stateOf(access.group, marked, before(task)))),
+      marked,
+    );
   }
   const existing = exists ? observed.member : primary;
   const passwords = await decidePasswords(access, task, existing);
@@ -341,9 +362,17 @@ async function superuserHasPassword(primary: MemberAccess): Promise<boolean> {
 async function finish(access: ClusterAccess, task: Task, appliedMember: string, passwords?: Passwords): Promise<Saved> {
   const observations = await observeMembers(access);
   const { observed } = stateOf(access.group, observations, before(task));
+  const recorded = task.outputs?.applied;
+  const failedOverFrom =
+    task.failedOverFrom ?? (recorded?.member === appliedMember ? recorded.failedOverFrom : undefined);
   const applied: Applied | undefined =
     observed.kind === "known"
-      ? { member: appliedMember, systemIdentifier: observed.systemIdentifier, timeline: observed.timeline }
+      ? {
+          member: appliedMember,
+          systemIdentifier: observed.systemIdentifier,
+          timeline: observed.timeline,
+          ...(failedOverFrom === undefined ? {} : { failedOverFrom }),
+        }
       : task.outputs?.applied;
   const state = stateOf(access.group, observations, {
     primary: task.outputs?.primary ?? task.declared.primary,

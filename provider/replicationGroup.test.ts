@@ -125,8 +125,10 @@ describe("after a failover", () => {
       {
         level: "warn",
         text:
-          "a failover happened: pg2 is primary, declared is pg1.\n" +
-          "  Adopted: nothing is switched. To acknowledge it: primary: pg2.",
+          "a failover happened: pg2 is primary, the stack file says pg1\n" +
+          "  Adopted: nothing is switched (onDrift: adopt). Everything else goes on with pg2.\n" +
+          "  To keep pg2: primary: pg2 (acknowledged, no host is touched).\n" +
+          "  To go back: first `pulumi up` with primary: pg2, then with primary: pg1, a planned switchover.",
       },
     ]);
   });
@@ -135,6 +137,23 @@ describe("after a failover", () => {
     const fail = { onDrift: "fail" };
     expect(diff({ news: fail, olds: fail, state: movedToPg2 })).toEqual({ primary: { kind: "update" } });
     expect(notices({ news: fail, olds: fail, state: movedToPg2 })).toEqual([]);
+  });
+
+  it("onDrift: switchBack warns what going back waits for, and shows it once it is due", () => {
+    const rule = { onDrift: "switchBack" };
+    const waiting = { ...movedToPg2, switchBackDue: false, switchBackWaitsFor: "pg1 to stream from pg2" };
+    expect(diff({ news: rule, olds: rule, state: waiting })).toEqual({});
+    expect(
+      notices({ news: rule, olds: rule, state: waiting })?.map(({ text }) => text.split("\n").slice(0, 2)),
+    ).toEqual([
+      [
+        "a failover happened: pg2 is primary, the stack file says pg1",
+        "  Not switched back yet (onDrift: switchBack): it waits for pg1 to stream from pg2. Everything else goes on with pg2.",
+      ],
+    ]);
+    const due = { ...movedToPg2, switchBackDue: true };
+    expect(diff({ news: rule, olds: rule, state: due })).toEqual({ primary: { kind: "update" } });
+    expect(notices({ news: rule, olds: rule, state: due })).toEqual([]);
   });
 
   it("a declared parameter is still a change of its own", () => {
@@ -153,8 +172,10 @@ describe("when it cannot be told who is primary", () => {
       {
         level: "warn",
         text:
-          "who is primary cannot be told: pg2 cannot be reached: no answer within 8 s.\n" +
-          "  Nothing is changed that depends on it.",
+          "who is primary cannot be told; nothing is changed that depends on it\n" +
+          "  pg2 cannot be reached: no answer within 8 s.\n" +
+          "  Bring the members back, then run `pulumi up` again.\n" +
+          "  One that is dead for good: take it out of members: (that is your word that it is fenced: off, and never writable again).",
       },
     ]);
   });

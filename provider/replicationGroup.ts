@@ -102,7 +102,7 @@ function declarationNotices(declared: DeclaredGroup): Notice[] {
 /** What an operator must read beside the diff. */
 function noticesOf(news: DeclaredGroup, olds: DeclaredGroup | undefined, state: GroupState): Notice[] {
   const notices = declarationNotices(news);
-  const situation = situationOf(factsOf(news, state));
+  const situation = situationOf(factsOf(news, olds, state));
   if (situation.kind === "drift" || situation.kind === "unknown") notices.push({ level: "warn", text: situation.text });
   const unhealthy = Object.entries(state.unhealthy ?? {});
   if (unhealthy.length > 0) {

@@ -46,13 +46,16 @@ test("a failover is drift: adopted with a warning, nothing is switched, and the 
   const preview = await cluster.stack.preview("--diff");
   expectExit(preview, 0);
   expect(said(preview)).toContain(
-    "a failover happened: pg2 is primary, declared is pg1.\nAdopted: nothing is switched. To acknowledge it: primary: pg2.",
+    `a failover happened: pg2 is primary, the stack file says pg1
+Adopted: nothing is switched (onDrift: adopt). Everything else goes on with pg2.
+To keep pg2: primary: pg2 (acknowledged, no host is touched).
+To go back: first \`pulumi up\` with primary: pg2, then with primary: pg1, a planned switchover.`,
   );
   expect(showsChangeOfPrimary(preview), preview.output).toBe(false);
   expect(await cluster.roles()).toEqual(["pg1 down", "pg2 f 2", "pg3 t 2"]);
   const up = await cluster.stack.up();
   expectExit(up, 0);
-  expect(said(up)).toContain("a failover happened: pg2 is primary, declared is pg1.");
+  expect(said(up)).toContain("a failover happened: pg2 is primary, the stack file says pg1");
   expect(await cluster.roles()).toEqual(["pg1 t 2", "pg2 f 2", "pg3 t 2"]);
   expect((await cluster.stack.outputs()).orders?.primary).toBe("pg2");
   expectExit(await cluster.stack.preview("--expect-no-changes"), 0);
@@ -64,7 +67,13 @@ test("onDrift: fail stops, and says how to acknowledge", async () => {
   const up = await cluster.stack.up();
   expectExit(up, 1);
   expect(said(up)).toContain(
-    "orders: a failover happened: pg2 is primary, declared is pg1.\nNothing was touched. To acknowledge it: primary: pg2. To carry on with a warning: onDrift: adopt.",
+    `orders: a failover happened: pg2 is primary, the stack file says pg1.
+Nothing was touched.
+It stops here because of onDrift: fail.
+To keep pg2: primary: pg2 (acknowledged, no host is touched).
+To go back: first \`pulumi up\` with primary: pg2, then with primary: pg1, a planned switchover.
+To carry on with a warning: onDrift: adopt.
+pg1: standby, timeline 2, streaming from`,
   );
   expect(await touchable(cluster)).toEqual(before);
   await cluster.declare("onDrift", "adopt");
@@ -76,7 +85,10 @@ test("declaring a third member while a failover went elsewhere stops in preview 
   for (const stopped of [await cluster.stack.preview(), await cluster.stack.up()]) {
     expectExit(stopped, 1);
     expect(said(stopped)).toContain(
-      "orders: primary: changed from pg1 to pg3, but meanwhile pg2 became primary.\nNothing was touched. To acknowledge that: primary: pg2. To switch to pg3 after all: first `pulumi up` with primary: pg2, then with primary: pg3.",
+      `orders: primary: changed from pg1 to pg3, but meanwhile pg2 became primary.
+Nothing was touched.
+To keep pg2: primary: pg2. Also when an old stack file was merged by mistake.
+To switch to pg3 after all: first \`pulumi up\` with primary: pg2, then with primary: pg3.`,
     );
   }
   expect(await touchable(cluster)).toEqual(before);
@@ -91,7 +103,7 @@ test("declaring the observed primary acknowledges it: shown as a change, and no 
   expect(plain(preview.output)).toContain('~ primary: "pg1" => "pg2"');
   const up = await cluster.stack.up();
   expectExit(up, 0);
-  expect(said(up)).toContain("acknowledged: pg2 is already primary (recorded was pg1); no host is touched");
+  expect(said(up)).toContain("acknowledged: pg2 is already primary (recorded was pg1); nothing is switched");
   expect(await touchable(cluster)).toEqual(before);
   expect(await cluster.roles()).toEqual(["pg1 t 2", "pg2 f 2", "pg3 t 2"]);
 });
@@ -105,7 +117,7 @@ test("a state that was lost is recorded anew: nothing is switched, cloned, initi
   await cluster.declare("primary", "pg1");
   const up = await cluster.stack.up();
   expectExit(up, 0);
-  expect(said(up)).toContain("orders: recorded: the declared primary is pg1, but pg2 is; nothing is switched");
+  expect(said(up)).toContain("orders: recorded: pg2 is primary, the stack file says pg1");
   expect(await touchable(cluster)).toEqual(before);
   expect(await cluster.roles()).toEqual(["pg1 t 2", "pg2 f 2", "pg3 t 2"]);
   expect(await loginFrom("pg3", "pg2", password)).toBe("postgres");
@@ -123,7 +135,10 @@ test("taking the living primary out of the members stops in preview and up, and 
     expectExit(stopped, 1);
     expect(said(stopped)).toContain(
       `orders: no declared member is writable: pg1 and pg3 stream from ${source}, which is no declared member.
-Nothing was touched. Promote nobody while it runs: two would be writable. If it is the primary, declare it under members: and primary: again, and switch over before you take it out. If it is to go at once, stop it for good on its host, promote one of these (\`pg_ctl promote\`), then run \`pulumi up\` again.
+Nothing was touched.
+Promote nobody while it runs: two would be writable.
+If it is the primary: declare it under members: and primary: again, and switch over before you take it out.
+If it is to go at once: stop it for good on its host, then \`select pg_promote()\` in psql on one of these, then \`pulumi up\`.
 pg1: standby, timeline 2, streaming from ${source}
 pg3: standby, timeline 2, streaming from ${source}`,
     );
@@ -151,7 +166,7 @@ test("with two of three gone nobody can be named primary: nothing is done, and a
   const preview = await cluster.stack.preview();
   expectExit(preview, 0);
   expect(said(preview)).toMatch(
-    /who is primary cannot be told: pg2 is writable, but only 1 of 3 members confirm it \(.*\)\.\s+Nothing is changed that depends on it\./,
+    /who is primary cannot be told; nothing is changed that depends on it\npg2 is writable, but only 1 of 3 members confirm it \(.*\)\.\nBring the members back/,
   );
   await cluster.declare("primary", "pg1");
   const up = await cluster.stack.up();
@@ -160,7 +175,7 @@ test("with two of three gone nobody can be named primary: nothing is done, and a
     /orders: who is primary cannot be told: pg2 is writable, but only 1 of 3 members confirm it/,
   );
   expect(said(up)).toContain(
-    "Nothing was touched. Bring the members back, or take a dead one out of members: (that is your word that it is fenced).",
+    "Nothing was touched.\nBring the members back, then run `pulumi up` again.\nOne that is dead for good: take it out of members:",
   );
   expect(await sql(lab, "pg2", "select pg_is_in_recovery()")).toBe("f");
   await cluster.declare("primary", "pg2");
@@ -175,7 +190,10 @@ test("two writable members stop everything, with the exact state of every member
   const address = lab.host("pg2").addresses.replication;
   expect(said(stopped)).toContain(
     `orders: more than one member is writable: pg1, pg2.
-Nothing was touched. Decide which one holds the right data, stop the other one on its host, then run \`pulumi up\` again.
+Nothing was touched.
+Each may have taken writes that the other does not have. Nobody but you can tell whose are to stay.
+To keep pg1: stop pg2 (systemctl stop pgha-orders-pg2.service), then \`pulumi up\`.
+To keep pg2: stop pg1 (systemctl stop pgha-orders-pg1.service), then \`pulumi up\`.
 pg1: primary, writable, timeline 3
 pg2: primary, writable, timeline 2
 pg3: standby, timeline 2, streaming from ${address}:5432`,
@@ -194,7 +212,10 @@ test("no writable member is a report too, and nobody is promoted", async () => {
   expectExit(stopped, 1);
   expect(said(stopped)).toContain(
     `orders: no member is writable, and none is surely the primary.
-Nothing was touched. Start or promote the right one on its host (\`pg_ctl promote\`), then run \`pulumi up\` again.
+Nothing was touched.
+\`pulumi up\` never promotes: it cannot know which writes you can do without.
+Choose the member with the newest data (the highest timeline below). On its host: \`systemctl start pgha-orders-MEMBER.service\`,
+then \`select pg_promote()\` in psql if it is a standby. Then run \`pulumi up\` again.
 pg1: not running (unit inactive, shut down, timeline 3)
 pg2: not running (unit inactive, shut down, timeline 2)
 pg3: not running (unit inactive, shut down in recovery, timeline 2)`,

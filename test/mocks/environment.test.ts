@@ -278,6 +278,7 @@ describe("a cluster", () => {
       slotSizeLimit: "10GB",
       socketUsers: ["deploy"],
       onDrift: "adopt",
+      switchBackAfter: "10min",
       onDestroy: "erase",
       eraseConfirmation: "orders",
       limits: { lagBytes: 16_777_216, lagSeconds: 10, transactionSeconds: 60, stopSeconds: 30 },

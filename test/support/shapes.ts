@@ -30,6 +30,7 @@ export function group(overrides: Partial<Group> = {}): Group {
     slotSizeLimit: "10GB",
     socketUsers: ["root"],
     onDrift: "adopt",
+    switchBackAfter: "10min",
     onDestroy: "keep",
     limits: { lagBytes: 16 * 1024 * 1024, lagSeconds: 10, transactionSeconds: 60, stopSeconds: 30 },
     ...overrides,
