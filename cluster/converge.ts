@@ -6,49 +6,61 @@ import { steadyRole } from "../model/rendering.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 import { layConfiguration, layPassfile, layRole, reloadConfiguration } from "./configuration.ts";
 import { cloneData, initializeData, markStandby, unmarkStandby } from "./data.ts";
+import type { Goal } from "./decide.ts";
+import type { ClusterLock } from "./lock.ts";
 import { observeMembers } from "./observe.ts";
+import { decideReplicationPassword, decideSuperuserPassword, type Passwords } from "./passwords.ts";
 import { type Reporter, stopIfCancelled } from "./reporter.ts";
-import { ensureRoles, ensureSlots, type Passwords } from "./roles.ts";
+import { ensureReplicationRole, ensureSlots, ensureSuperuserPassword } from "./roles.ts";
 import { startService } from "./service.ts";
 import { waitFor } from "./waitFor.ts";
 
 const startLimitSeconds = 300;
 const settleLimitSeconds = 120;
 
+/** What a cluster was brought to. */
+export interface Converged {
+  readonly primary: string;
+  readonly passwords: Passwords;
+}
+
 /**
  * Brings an existing or new cluster to what is declared, without moving the primary: files, services, roles, slots,
  * clones. Every step is repeatable, so that what was interrupted is finished by running it again.
- * `observations` are fresh; `primary` is the confirmed primary, or the declared one when nothing exists yet.
+ * `observations` were made under `lock`; `primary` is the confirmed primary, or the declared one when nothing exists yet.
  */
 export async function converge(
   access: ClusterAccess,
+  lock: ClusterLock,
   primaryName: string,
+  goal: Goal,
   observations: readonly MemberObservation[],
-  passwords: Passwords,
   reporter: Reporter,
-): Promise<void> {
+): Promise<Converged> {
   const primary = access.member(primaryName);
   refuseUnlessSafe(access, primaryName, observations);
+  refuseSecondDatabase(access, primaryName, observations);
   const observed = new Map(observations.map((observation) => [observation.member, observation]));
   const reached = access.members.filter((member) => observed.get(member.name)?.reached === true);
   const of = (member: MemberAccess) => observed.get(member.name) as ReachedMember;
-  refuseSecondDatabase(access, primaryName, observations);
-  await Promise.all(reached.map((member) => layFiles(access, member, of(member), passwords)));
+  const replication = await decideReplicationPassword(goal, primary);
+  lock.assertHeld();
+  await Promise.all(reached.map((member) => layFiles(access, member, of(member), replication)));
   stopIfCancelled(reporter, "before the data was touched");
 
   const creating = !hasReadyData(of(primary));
   if (creating) {
     reporter.progress(`${primary.name}: initdb`);
-    await initializeData(access, primary);
+    await initializeData(access, lock, primary);
     await layRole(access, primary, { ...steadyRole, synchronous: false });
   }
-  await ensureRunning(primary, of(primary), reporter);
+  await ensureRunning(lock, primary, of(primary), reporter);
   if (of(primary).postgres?.inRecovery === false && of(primary).local.standbySignal) await unmarkStandby(primary);
-  await ensureRoles(primary, { ...passwords, superuser: undefined });
+  await ensureReplicationRole(primary, replication);
   await ensureSlots(access, primary);
 
   const standbys = reached.filter((member) => member !== primary);
-  await settleAll(standbys, (standby) => ensureStandby(access, standby, of(standby), primary, reporter));
+  await settleAll(standbys, (standby) => ensureStandby(access, lock, standby, of(standby), primary, reporter));
   if (creating) {
     await waitUntilStreaming(access, primary, standbys, reporter);
     await layRole(access, primary, steadyRole);
@@ -57,7 +69,9 @@ export async function converge(
   await Promise.all(reached.map((member) => undoAlterSystem(member, of(member))));
   await waitUntilSettled(access, primaryName, reporter);
   // Last: a password made for a creation that is cut off would be known to nobody, and never set anew.
-  await ensureRoles(primary, passwords);
+  const superuser = await decideSuperuserPassword(goal, primary);
+  if (superuser !== undefined) await ensureSuperuserPassword(primary, superuser);
+  return { primary: primaryName, passwords: { superuser, replication } };
 }
 
 /** initdb beside data of the cluster, or beside a host that may hold it, would make a second database of its name. */
@@ -107,11 +121,11 @@ async function layFiles(
   access: ClusterAccess,
   member: MemberAccess,
   observation: ReachedMember,
-  passwords: Passwords,
+  replicationPassword: string,
 ): Promise<void> {
   await Promise.all([
     layConfiguration(access, member),
-    layPassfile(access, member, passwords.replication),
+    layPassfile(access, member, replicationPassword),
     // During a first creation the rule stays off until the standbys stream: `converge` tightens it at the end.
     layRole(access, member, hasReadyData(observation) ? steadyRole : { ...steadyRole, synchronous: false }),
   ]);
@@ -119,14 +133,21 @@ async function layFiles(
   if (observation.postgres !== undefined) await reloadConfiguration(member);
 }
 
-async function ensureRunning(member: MemberAccess, observation: ReachedMember, reporter: Reporter): Promise<void> {
+async function ensureRunning(
+  lock: ClusterLock,
+  member: MemberAccess,
+  observation: ReachedMember,
+  reporter: Reporter,
+): Promise<void> {
   if (observation.postgres !== undefined) return;
+  lock.assertHeld();
   reporter.progress(`${member.name}: starting PostgreSQL`);
   await startService(member, startLimitSeconds);
 }
 
 async function ensureStandby(
   access: ClusterAccess,
+  lock: ClusterLock,
   standby: MemberAccess,
   observation: ReachedMember,
   primary: MemberAccess,
@@ -134,13 +155,14 @@ async function ensureStandby(
 ): Promise<void> {
   if (!hasReadyData(observation)) {
     reporter.progress(`${standby.name}: cloning from ${primary.name}`);
-    await cloneData(access, standby, primary, reporter);
+    await cloneData(access, lock, standby, primary, reporter);
     await layRole(access, standby, steadyRole);
   } else if (observation.postgres === undefined && !observation.local.standbySignal) {
     // Its data says primary, but another member is confirmed: it may only come back as a standby.
+    lock.assertHeld();
     await markStandby(standby);
   }
-  await ensureRunning(standby, observation, reporter);
+  await ensureRunning(lock, standby, observation, reporter);
   await ensureSlots(access, standby);
 }
 

@@ -1,6 +1,7 @@
 import { UserError } from "../model/fault.ts";
 import { replicationRole, slotName } from "../model/names.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
+import type { ClusterLock } from "./lock.ts";
 import { markerText, writeMarker } from "./marker.ts";
 import type { Reporter } from "./reporter.ts";
 
@@ -53,9 +54,10 @@ async function beginData(access: ClusterAccess, member: MemberAccess, state: "cr
 }
 
 /** initdb: marked `creating` before, `ready` with the system identifier afterwards. */
-export async function initializeData(access: ClusterAccess, member: MemberAccess): Promise<void> {
+export async function initializeData(access: ClusterAccess, lock: ClusterLock, member: MemberAccess): Promise<void> {
   const { cluster, walSegmentSize } = access.group;
   const { dataDirectory, walDirectory } = member.declaration;
+  lock.assertHeld();
   await beginData(access, member, "creating");
   await member.host.must({
     argv: [
@@ -70,18 +72,21 @@ export async function initializeData(access: ClusterAccess, member: MemberAccess
     limitSeconds: 300,
     purpose: `initialise ${dataDirectory} of ${member.name}`,
   });
+  lock.assertHeld();
   await writeMarker(cluster, member, "ready", await systemIdentifierOf(member));
 }
 
 /** A base backup from the primary: marked `cloning` before, `ready` afterwards; what an earlier one left is erased. */
 export async function cloneData(
   access: ClusterAccess,
+  lock: ClusterLock,
   member: MemberAccess,
   primary: MemberAccess,
   reporter: Reporter,
 ): Promise<void> {
   const { cluster } = access.group;
   const { dataDirectory, walDirectory } = member.declaration;
+  lock.assertHeld();
   await beginData(access, member, "cloning");
   await member.host.must({
     argv: [
@@ -101,6 +106,8 @@ export async function cloneData(
       if (text !== undefined) reporter.progress(`${member.name}: ${text}`);
     },
   });
+  // A clone takes hours: what lies there now may be somebody else's, who began anew.
+  lock.assertHeld();
   await markStandby(member);
   await writeMarker(cluster, member, "ready", await systemIdentifierOf(member));
 }

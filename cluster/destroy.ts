@@ -1,28 +1,46 @@
 import { FaultsFound, UserError } from "../model/fault.ts";
+import { isWritable, type MemberObservation } from "../model/observation.ts";
 import { unerasable } from "../model/ownership.ts";
 import { removeFile } from "../remote/files.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
 import { eraseData } from "./data.ts";
+import type { ClusterLock } from "./lock.ts";
 import { removeMarker, writeMarker } from "./marker.ts";
 import { observeMembers } from "./observe.ts";
 import type { Reporter } from "./reporter.ts";
+import { underLock } from "./underLock.ts";
 
-/** Stops every instance, the primary first: with a synchronous rule it would otherwise wait for the standbys. */
+/** Stops every instance for good, and leaves the data. Nothing is stopped while a member cannot be reached. */
 export async function stopCluster(access: ClusterAccess, reporter: Reporter): Promise<void> {
-  const observations = await observeMembers(access);
+  refuseUnreachable(access, await observeMembers(access));
+  await underLock(access, reporter, async (lock, observations) => {
+    refuseUnreachable(access, observations);
+    await stopAll(access, lock, observations, reporter);
+  });
+}
+
+function refuseUnreachable(access: ClusterAccess, observations: readonly MemberObservation[]): void {
   const unreachable = observations.filter((observation) => !observation.reached);
-  if (unreachable.length > 0) {
-    throw new UserError(
-      `${access.group.cluster}: ${unreachable.map((observation) => observation.member).join(", ")} cannot be reached, so that it cannot be stopped.\n  Nothing was touched. Bring it back, or write onDestroy: keep and run \`pulumi up\` first.`,
-    );
-  }
-  const writable = new Set(
-    observations.flatMap((seen) => (seen.reached && seen.postgres?.inRecovery === false ? [seen.member] : [])),
+  if (unreachable.length === 0) return;
+  throw new UserError(
+    `${access.group.cluster}: ${unreachable.map((observation) => observation.member).join(", ")} cannot be reached, so that it cannot be stopped.\n  Nothing was touched. Bring it back, or write onDestroy: keep and run \`pulumi up\` first.`,
   );
+}
+
+/** The primary first: with a synchronous rule it would otherwise wait for the standbys. */
+async function stopAll(
+  access: ClusterAccess,
+  lock: ClusterLock,
+  observations: readonly MemberObservation[],
+  reporter: Reporter,
+): Promise<void> {
+  const writable = new Set(observations.filter(isWritable).map((seen) => seen.member));
   for (const group of [
     access.members.filter((member) => writable.has(member.name)),
     access.members.filter((member) => !writable.has(member.name)),
   ]) {
+    if (group.length === 0) continue;
+    lock.assertHeld();
     reporter.progress(`stopping ${group.map((member) => member.name).join(", ")}`);
     await Promise.all(group.map(stopForGood));
   }
@@ -53,18 +71,27 @@ export async function eraseCluster(
 ): Promise<void> {
   const { cluster, members } = access.group;
   const declared = Object.fromEntries(members.map((member) => [member.name, member]));
-  const faults = unerasable(cluster, declared, await observeMembers(access), systemIdentifier);
-  if (faults.length > 0) throw new FaultsFound(faults, "Nothing was touched:");
-  await stopCluster(access, reporter);
-  await Promise.all(
-    access.members.map(async (member) => {
-      reporter.progress(`erasing ${member.name}`);
-      await finishErasure(access, member);
-    }),
-  );
+  const refuse = (observations: readonly MemberObservation[]) => {
+    const faults = unerasable(cluster, declared, observations, systemIdentifier);
+    if (faults.length > 0) throw new FaultsFound(faults, "Nothing was touched:");
+    refuseUnreachable(access, observations);
+  };
+  refuse(await observeMembers(access));
+  await underLock(access, reporter, async (lock, observations) => {
+    refuse(observations);
+    await stopAll(access, lock, observations, reporter);
+    lock.assertHeld();
+    await Promise.all(
+      access.members.map(async (member) => {
+        reporter.progress(`erasing ${member.name}`);
+        await eraseMember(access, member);
+      }),
+    );
+  });
 }
 
-async function finishErasure(access: ClusterAccess, member: MemberAccess): Promise<void> {
+/** The lock stays until the end of all; the Instance takes it away with its directory. */
+async function eraseMember(access: ClusterAccess, member: MemberAccess): Promise<void> {
   await writeMarker(access.group.cluster, member, "erasing");
   await eraseData(member);
   const { paths } = member;

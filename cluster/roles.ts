@@ -2,41 +2,32 @@ import { randomBytes } from "node:crypto";
 import { othersOf } from "../model/group.ts";
 import { replicationRole, slotName } from "../model/names.ts";
 import { matchesVerifier, scramVerifier } from "../model/scram.ts";
-import type { SqlSession } from "../remote/postgres.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 
-export interface Passwords {
-  /** Undefined: the superuser keeps the password it has. */
-  readonly superuser: string | undefined;
-  readonly replication: string;
+/** The role that standbys connect with, on the primary. Repeatable; a password that is right already is not set again. */
+export function ensureReplicationRole(primary: MemberAccess, password: string): Promise<void> {
+  return ensureRole(primary, replicationRole, "login replication", password);
 }
 
-export function generatePassword(): string {
-  return randomBytes(24).toString("base64url");
+/** The password of postgres, on the primary. */
+export function ensureSuperuserPassword(primary: MemberAccess, password: string): Promise<void> {
+  return ensureRole(primary, "postgres", "login superuser", password);
 }
 
-/** The roles on the primary with their passwords. Repeatable; a password that is right already is not set again. */
-export async function ensureRoles(primary: MemberAccess, passwords: Passwords): Promise<void> {
-  await withSession(primary, async (session) => {
+function ensureRole(primary: MemberAccess, name: string, attributes: string, password: string): Promise<void> {
+  return withSession(primary, async (session) => {
     // Standbys may not stream yet: nothing here may wait for them.
     await session.query("set synchronous_commit = local");
-    await ensureRole(session, replicationRole, "login replication", passwords.replication);
-    if (passwords.superuser !== undefined) {
-      await ensureRole(session, "postgres", "login superuser", passwords.superuser);
-    }
+    const rows = await session.query<{ rolpassword: string | null }>(
+      "select rolpassword from pg_authid where rolname = $1",
+      [name],
+    );
+    const existing = rows[0];
+    if (existing !== undefined && matchesVerifier(password, existing.rolpassword)) return;
+    const verb = existing === undefined ? "create" : "alter";
+    const verifier = scramVerifier(password, randomBytes(16));
+    await session.query(`${verb} role ${name} ${attributes} password '${verifier}'`);
   });
-}
-
-async function ensureRole(session: SqlSession, name: string, attributes: string, password: string): Promise<void> {
-  const rows = await session.query<{ rolpassword: string | null }>(
-    "select rolpassword from pg_authid where rolname = $1",
-    [name],
-  );
-  const existing = rows[0];
-  if (existing !== undefined && matchesVerifier(password, existing.rolpassword)) return;
-  const verb = existing === undefined ? "create" : "alter";
-  const verifier = scramVerifier(password, randomBytes(16));
-  await session.query(`${verb} role ${name} ${attributes} password '${verifier}'`);
 }
 
 /**

@@ -44,11 +44,14 @@ export async function assessSwitchover(
   to: string,
   lock?: ClusterLock,
 ): Promise<Assessment> {
-  const [observations, locks] = await Promise.all([observeMembers(access), readLocks(access)]);
+  const [observations, locks] = await Promise.all([
+    observeMembers(access),
+    lock === undefined ? readLocks(access) : new Map<string, never>(),
+  ]);
   const roundTrip = await measureRoundTrip(access.member(to));
   return {
     plan: planSwitchover(access.group, from, to, streamingMembers(observations)),
-    checks: checkSwitchover(access.group, from, to, observations, lock === undefined ? heldByOther(locks) : undefined),
+    checks: checkSwitchover(access.group, from, to, observations, heldByOther(locks)),
     prediction: predictOutage(access.group, from, to, streamingMembers(observations), roundTrip),
     observations,
   };

@@ -1,155 +1,69 @@
-import { accessCluster, type ClusterAccess, type MemberAccess, withSession } from "../cluster/access.ts";
-import { judgeParameters } from "../cluster/configuration.ts";
-import { converge } from "../cluster/converge.ts";
-import { stateOf } from "../cluster/groupState.ts";
-import { writeMarker } from "../cluster/marker.ts";
+import { accessCluster, type ClusterAccess } from "../cluster/access.ts";
+import { type Converged, converge } from "../cluster/converge.ts";
+import { createCluster } from "../cluster/create.ts";
+import { type Decision, decide, decideAgain, type Goal, lookedAt, stopped } from "../cluster/decide.ts";
+import { finishUnfinished } from "../cluster/finish.ts";
+import { refuseStrangeData, refuseUnfit } from "../cluster/judge.ts";
+import type { ClusterLock } from "../cluster/lock.ts";
 import { observeMembers } from "../cluster/observe.ts";
-import { recoverHandover } from "../cluster/recover.ts";
-import { generatePassword, type Passwords } from "../cluster/roles.ts";
-import { startService } from "../cluster/service.ts";
+import type { Passwords } from "../cluster/passwords.ts";
 import { assessSwitchover, refuseBlocked, switchOver } from "../cluster/switchOver.ts";
 import { underLock } from "../cluster/underLock.ts";
-import { FaultsFound, faultText, UserError } from "../model/fault.ts";
+import { UserError } from "../model/fault.ts";
 import { groupOf } from "../model/group.ts";
-import { type DeclaredGroup, diffGroup, factsOf, type GroupState } from "../model/groupDiff.ts";
-import { describeMember, isEmptyAndUnmarked, type MemberObservation, reachedMembers } from "../model/observation.ts";
-import { strangeData } from "../model/ownership.ts";
-import { refusedChanges, roomFaults } from "../model/refusals.ts";
-import { renderPostgresqlConf } from "../model/rendering.ts";
+import { type DeclaredGroup, diffGroup, type GroupState } from "../model/groupDiff.ts";
+import { isEmptyAndUnmarked, reachedMembers } from "../model/observation.ts";
 import { planText, reportText } from "../model/report.ts";
-import { type Applied, type Situation, situationOf } from "../model/situation.ts";
-import { NoPostgres } from "../remote/errors.ts";
-import { readFiles } from "../remote/files.ts";
+import type { Applied, Situation } from "../model/situation.ts";
 import { asProperties } from "./inputs.ts";
 import type { Context, Saved } from "./resource.ts";
 
-/** Outputs are the declared properties with what was observed written over them. */
-type GroupOutputs = DeclaredGroup & GroupState;
-
-const startLimitSeconds = 300;
-
-interface Task {
-  readonly declared: DeclaredGroup;
-  readonly olds: DeclaredGroup | undefined;
-  readonly outputs: GroupOutputs | undefined;
+interface Task extends Goal {
   readonly preview: boolean;
-  /** Who was declared before the failover that this update acknowledges. */
-  readonly failedOverFrom?: string | undefined;
 }
 
 /** Create and update alike: look again, let the table decide, and do that; at preview only say it. */
 export async function carryOut(context: Context, task: Task): Promise<Saved> {
-  const { declared, outputs } = task;
-  const group = groupOf(declared);
-  const access = accessCluster(group, context.hosts);
-  const observations = await observeMembers(access);
-  const before = { primary: outputs?.primary ?? declared.primary, applied: outputs?.applied };
-  const state = { ...passwordsOf(outputs), ...asShown(stateOf(group, observations, before), outputs) };
-  const situation = situationOf(factsOf(declared, task.olds, state));
-  if (situation.kind === "stop" || situation.kind === "unknown") throw stopped(declared, situation, observations);
-  const refused = [
-    ...refusedChanges(declared, task.olds, observations),
-    ...strangeData(declared.cluster, declared.members, observations),
-  ];
-  if (refused.length > 0) throw new FaultsFound(refused, `Nothing was touched:`);
-  await refuseWithoutRoom(access, declared, observations, state.observed);
-  await refuseBadParameters(access, observations);
-  if (!task.preview && situation.kind === "switchover")
-    refuseBlocked(access, situation.from, situation.to, observations);
+  const { declared } = task;
+  const access = accessCluster(groupOf(declared), context.hosts);
+  const decision = decide(task, await observeMembers(access));
+  const { situation } = decision;
+  if (situation.kind === "stop" || situation.kind === "unknown") throw stopped(access.group, decision);
+  await refuseUnfit(access, task, decision);
   if (task.preview) {
-    await announce(context, access, declared, situation, observations);
-    return {
-      outputs: asProperties({
-        ...declared,
-        ...state,
-        ...previewedPrimary(situation, declared),
-      }),
-    };
+    await announce(context, access, decision);
+    return { outputs: outputsOf(task, { ...decision.state, ...previewedPrimary(situation, declared) }) };
   }
-  return act(context, access, task, situation, observations);
-}
-
-function passwordsOf(outputs: GroupOutputs | undefined) {
-  return {
-    superuserPassword: outputs?.superuserPassword,
-    replicationPassword: outputs?.replicationPassword,
-  };
-}
-
-/** Nobody is switched back without having been shown: what became due after the diff is for the next `up`. */
-function asShown(state: GroupState, outputs: GroupOutputs | undefined): GroupState {
-  const shown = outputs?.switchBackDue === true && outputs.primary === state.primary;
-  if (state.switchBackDue !== true || shown) return state;
-  return { ...state, switchBackDue: false, switchBackWaitsFor: "the next `pulumi up`: it became due just now" };
-}
-
-function previewedPrimary(situation: Situation, declared: DeclaredGroup) {
-  return situation.kind === "switchover" || situation.kind === "create" ? { primary: declared.primary } : {};
-}
-
-function stopped(declared: DeclaredGroup, situation: Situation, observations: readonly MemberObservation[]): UserError {
-  const members = observations.map((seen) => `  ${describeMember(seen)}`);
-  return new UserError(`${declared.cluster}: ${situation.text}\n${members.join("\n")}`);
-}
-
-/** A clone must fit before anything is touched. */
-async function refuseWithoutRoom(
-  access: ClusterAccess,
-  declared: DeclaredGroup,
-  observations: readonly MemberObservation[],
-  observed: { kind: string; member?: string },
-): Promise<void> {
-  const targets = reachedMembers(observations).filter((seen) => seen.local.dataDirectory !== "data");
-  if (targets.length === 0) return;
-  const bytes =
-    observed.kind === "known" && observed.member !== undefined
-      ? await databaseBytes(access, observed.member)
-      : emptyDatabaseBytes;
-  const faults = roomFaults(declared.cluster, targets, bytes, (member) => declared.members[member]?.host ?? member);
-  if (faults.length > 0) throw new FaultsFound(faults, "Nothing was touched:");
-}
-
-/** PostgreSQL itself reads new parameters before anything is touched, at preview too. */
-async function refuseBadParameters(access: ClusterAccess, observations: readonly MemberObservation[]): Promise<void> {
-  const changed = reachedMembers(observations).filter((seen) => {
-    const member = access.member(seen.member);
-    return seen.local.files[member.paths.postgresqlConf] !== renderPostgresqlConf(access.group, member.declaration);
+  if (situation.kind === "switchover") refuseBlocked(access, situation.from, situation.to, decision.observations);
+  if (situation.kind === "record" || situation.kind === "acknowledge") {
+    context.info(`${declared.cluster}: ${situation.text}`);
+    if (touchesNobody(task, decision)) return save(access, task, recordedAs(task, situation));
+  }
+  return underLock(access, context, async (lock, observations) => {
+    const now = decideAgain(task, decision, observations);
+    refuseStrangeData(declared, now);
+    return save(access, task, await operate(context, access, lock, task, now));
   });
-  const faults = await Promise.all(changed.map((seen) => judgeParameters(access, access.member(seen.member))));
-  const different = new Map(faults.flat().map((fault) => [faultText(fault), fault]));
-  if (different.size > 0) throw new FaultsFound([...different.values()], "Nothing was touched:");
 }
 
-/** A fresh initdb, its WAL, and room to begin with. */
-const emptyDatabaseBytes = 200 * 1024 * 1024;
-
-function databaseBytes(access: ClusterAccess, primary: string): Promise<number> {
-  return withSession(access.member(primary), async (session) => {
-    const rows = await session.query<{ bytes: string }>(
-      "select (select sum(pg_database_size(oid)) from pg_database) + (select sum(size) from pg_ls_waldir()) as bytes",
-    );
-    return Number(rows[0]?.bytes ?? 0);
-  });
+/** The state is brought up to date, and no host is written to. */
+function touchesNobody(task: Task, { situation, state }: Decision): boolean {
+  if (situation.kind === "record") return state.observed.kind !== "stopped";
+  return Object.keys(diffGroup(task.declared, task.olds, state)).every((name) => name === "primary");
 }
 
 /** What preview says. A switchover's checks run here too, and a block stops it. */
-async function announce(
-  context: Context,
-  access: ClusterAccess,
-  declared: DeclaredGroup,
-  situation: Situation,
-  observations: readonly MemberObservation[],
-): Promise<void> {
+async function announce(context: Context, access: ClusterAccess, { situation, observations }: Decision): Promise<void> {
+  const { cluster } = access.group;
   if (situation.kind !== "switchover") {
-    if (situation.kind !== "unchanged" && situation.kind !== "drift")
-      context.info(`${declared.cluster}: ${situation.text}`);
-    const clones = reachedMembers(observations).filter(
-      (seen) => isEmptyAndUnmarked(seen) && situation.kind !== "create",
-    );
-    for (const seen of clones) context.info(`${declared.cluster}: ${seen.member} is empty: it will be cloned`);
+    if (situation.kind !== "unchanged" && situation.kind !== "drift") context.info(`${cluster}: ${situation.text}`);
+    if (situation.kind === "create") return;
+    for (const seen of reachedMembers(observations).filter(isEmptyAndUnmarked)) {
+      context.info(`${cluster}: ${seen.member} is empty: it will be cloned`);
+    }
     return;
   }
-  context[situation.doubtful ? "warn" : "info"](`${declared.cluster}: ${situation.text}`);
+  context[situation.doubtful ? "warn" : "info"](`${cluster}: ${situation.text}`);
   const { plan, checks, prediction } = await assessSwitchover(access, situation.from, situation.to);
   const text = planText(plan, checks, prediction);
   if (checks.some((check) => check.verdict === "block")) throw new UserError(`${text}\n  Nothing was touched.`);
@@ -157,237 +71,131 @@ async function announce(
   else context.info(text);
 }
 
-async function act(
+function previewedPrimary(situation: Situation, declared: DeclaredGroup) {
+  return situation.kind === "switchover" || situation.kind === "create" ? { primary: declared.primary } : {};
+}
+
+interface Done {
+  /** The declared primary that counts as carried out, acknowledged or recorded from now on. */
+  readonly applied: string;
+  /** Who was declared before the failover that this update acknowledges. */
+  readonly failedOverFrom?: string | undefined;
+  /** Undefined: as they were. */
+  readonly passwords?: Passwords;
+}
+
+/** Which operation on the cluster each situation is. */
+async function operate(
   context: Context,
   access: ClusterAccess,
+  lock: ClusterLock,
   task: Task,
-  situation: Situation,
-  observations: readonly MemberObservation[],
-): Promise<Saved> {
+  decision: Decision,
+): Promise<Done> {
+  const { situation, observations } = decision;
   const { declared } = task;
   switch (situation.kind) {
     case "create":
-      return create(context, access, task, observations);
-    case "finish": {
-      await underLock(access, context, (lock, seen) => recoverHandover(access, lock, seen, context));
-      const after = await observeMembers(access);
-      const journalGone = stateOf(access.group, after, before(task));
-      if (journalGone.unfinished !== undefined) return create(context, access, task, after);
-      context.info(
-        `${declared.cluster}: what was unfinished is done; \`pulumi up\` again carries out what else changed`,
-      );
-      const { observed } = journalGone;
-      // Who is not confirmed is not converged to: the declared primary may be a standby now.
-      if (observed.kind !== "known" && observed.kind !== "stopped") {
-        throw stopped(declared, situationOf(factsOf(declared, task.olds, journalGone)), after);
-      }
-      const { member } = observed;
-      const passwords = await decidePasswords(access, task, member);
-      await converge(access, member, after, passwords, context);
-      return finish(access, task, appliedAfterRecovery(task, member), passwords);
-    }
-    case "record":
-      context.info(`${declared.cluster}: ${situation.text}`);
-      return finish(access, task, declared.primary, await startStopped(context, access, task, observations));
+      return afterRecovery(task, await createCluster(access, lock, task, observations, context));
+    case "finish":
+      return afterRecovery(task, await finishUnfinished(access, lock, task, observations, context));
     case "switchover":
-      return switchover(context, access, task, situation);
+      return switchover(context, access, lock, task, situation);
+    case "record":
     case "acknowledge":
-      context.info(`${declared.cluster}: ${situation.text}`);
-      if (onlyPrimaryChanges(task, observations, access)) return finish(access, acknowledged(task), declared.primary);
-      return finish(
-        access,
-        acknowledged(task),
-        declared.primary,
-        await convergeObserved(context, access, task, observations),
-      );
+      return { ...(await convergeObserved(context, access, lock, task, decision)), ...recordedAs(task, situation) };
     case "unchanged":
     case "drift": {
       // The diff showed a switchover back that is not due any more.
-      if (situation.kind === "drift" && task.outputs?.switchBackDue === true) {
+      if (situation.kind === "drift" && task.recorded?.switchBackDue === true) {
         context.warn(`${declared.cluster}: ${situation.text}`);
       }
-      const passwords = await convergeObserved(context, access, task, observations);
-      return finish(access, task, task.outputs?.applied?.member ?? declared.primary, passwords);
+      const applied = task.recorded?.applied?.member ?? declared.primary;
+      return { ...(await convergeObserved(context, access, lock, task, decision)), applied };
     }
     case "stop":
     case "unknown":
-      throw stopped(declared, situation, observations);
+      throw stopped(access.group, decision);
   }
 }
 
-function before(task: Task): { primary: string; applied: Applied | undefined } {
-  return { primary: task.outputs?.primary ?? task.declared.primary, applied: task.outputs?.applied };
+/** What was acknowledged is remembered until the next switchover: an old stack file, merged by mistake, would name that member again. */
+function recordedAs({ declared, recorded }: Task, { kind }: Situation): Done {
+  return {
+    applied: declared.primary,
+    ...(kind === "acknowledge" ? { failedOverFrom: recorded?.applied?.member } : {}),
+  };
 }
 
-/** Remembered until the next switchover: an old stack file, merged by mistake, would name that member again. */
-function acknowledged(task: Task): Task {
-  return { ...task, failedOverFrom: task.outputs?.applied?.member };
-}
-
-/** A handover that was finished is carried out when it led to what is declared now. */
-function appliedAfterRecovery(task: Task, primary: string): string {
-  return primary === task.declared.primary ? primary : (task.outputs?.applied?.member ?? task.declared.primary);
-}
-
-async function create(
-  context: Context,
-  access: ClusterAccess,
-  task: Task,
-  observations: readonly MemberObservation[],
-): Promise<Saved> {
-  const { declared } = task;
-  const primary = declared.primary;
-  // Marked before anything exists: whatever interrupts this, the next `up` knows what was meant for which member.
-  await Promise.all(
-    access.members.map(async (member) => {
-      const seen = observations.find((observation) => observation.member === member.name);
-      if (seen?.reached && seen.local.marker === undefined) {
-        await writeMarker(declared.cluster, member, member.name === primary ? "creating" : "cloning");
-      }
-    }),
-  );
-  const marked = await observeMembers(access);
-  const observed = stateOf(access.group, marked, before(task)).observed;
-  const exists = observed.kind === "known" || observed.kind === "stopped";
-  // Beside a database, only its confirmed primary is converged to: the declared one may be a standby.
-  if (!exists && reachedMembers(marked).some((seen) => seen.local.marker?.state === "ready")) {
-    throw stopped(
-      declared,
-      situationOf(factsOf(declared, task.olds, stateOf(access.group, marked, before(task)))),
-      marked,
-    );
-  }
-  const existing = exists ? observed.member : primary;
-  const passwords = await decidePasswords(access, task, existing);
-  await converge(access, existing, marked, passwords, context);
-  return finish(access, task, appliedAfterRecovery(task, existing), passwords);
+/** What was finished is carried out when it led to what is declared now. */
+function afterRecovery(task: Task, { primary, passwords }: Converged): Done {
+  const { declared, recorded } = task;
+  return {
+    applied: primary === declared.primary ? primary : (recorded?.applied?.member ?? declared.primary),
+    passwords,
+  };
 }
 
 async function convergeObserved(
   context: Context,
   access: ClusterAccess,
+  lock: ClusterLock,
   task: Task,
-  observations: readonly MemberObservation[],
-): Promise<Passwords | undefined> {
-  const { observed } = stateOf(access.group, observations, before(task));
-  if (observed.kind !== "known" && observed.kind !== "stopped") return undefined;
-  const passwords = await decidePasswords(access, task, observed.member);
-  await converge(access, observed.member, observations, passwords, context);
-  return passwords;
-}
-
-/** A cluster whose state was lost while it was stopped runs again where it was; one that runs is not touched. */
-async function startStopped(
-  context: Context,
-  access: ClusterAccess,
-  task: Task,
-  observations: readonly MemberObservation[],
-): Promise<Passwords | undefined> {
-  const { observed } = stateOf(access.group, observations, before(task));
-  if (observed.kind !== "stopped") return undefined;
-  // Only a running primary tells whether its superuser has a password, which then stays.
-  context.progress(`${observed.member}: starting PostgreSQL`);
-  await startService(access.member(observed.member), startLimitSeconds);
-  return convergeObserved(context, access, task, await observeMembers(access));
+  decision: Decision,
+): Promise<Converged> {
+  const { observed } = decision.state;
+  if (observed.kind !== "known" && observed.kind !== "stopped") throw stopped(access.group, decision);
+  return converge(access, lock, observed.member, task, decision.observations, context);
 }
 
 async function switchover(
   context: Context,
   access: ClusterAccess,
+  lock: ClusterLock,
   task: Task,
-  situation: Extract<Situation, { kind: "switchover" }>,
-): Promise<Saved> {
-  const seen = task.outputs?.observed;
+  { from, to }: Extract<Situation, { kind: "switchover" }>,
+): Promise<Done> {
+  const seen = task.recorded?.observed;
   if (seen?.kind !== "known")
     throw new UserError(`${task.declared.cluster}: the diff saw no primary; run \`pulumi up\` again.`);
-  const { from, to } = situation;
-  const report = await underLock(access, context, (lock) => switchOver(access, from, to, seen, lock, context));
-  context.info(reportText(report));
+  context.info(reportText(await switchOver(access, from, to, seen, lock, context)));
   const after = await observeMembers(access);
-  const unsettled = diffGroup(
-    task.declared,
-    task.declared,
-    stateOf(access.group, after, { primary: situation.to, applied: undefined }),
-  );
+  const unsettled = diffGroup(task.declared, task.declared, { ...lookedAt(task, after), applied: undefined });
   // A member that is unhealthy still was so before: it is told with the result, and is the next one's work.
   const more = Object.keys(unsettled).some((name) => name !== "applied" && !name.startsWith("unhealthy."));
-  if (!more) return finish(access, task, situation.to);
-  const passwords = await decidePasswords(access, task, situation.to);
-  await converge(access, situation.to, after, passwords, context);
-  return finish(access, task, situation.to, passwords);
+  if (!more) return { applied: to };
+  const { passwords } = await converge(access, lock, to, task, after, context);
+  return { applied: to, passwords };
 }
 
-function onlyPrimaryChanges(task: Task, observations: readonly MemberObservation[], access: ClusterAccess): boolean {
-  const state = stateOf(access.group, observations, before(task));
-  return Object.keys(diffGroup(task.declared, task.olds, state)).every((name) => name === "primary");
+/** A fresh look at the cluster, and what is saved of it. */
+async function save(access: ClusterAccess, task: Task, done: Done): Promise<Saved> {
+  const state = lookedAt(task, await observeMembers(access));
+  const applied = appliedAfter(state, task.recorded?.applied, done);
+  return { outputs: outputsOf(task, { ...state, applied }, done.passwords), ...incomplete(state.unhealthy) };
 }
 
-/**
- * Declared, or known from the state, or found on the hosts, or made now. A password that somebody may be using is never
- * set anew: a superuser that has one which we do not know keeps it.
- */
-async function decidePasswords(access: ClusterAccess, task: Task, primaryName: string): Promise<Passwords> {
-  const { declared, outputs } = task;
-  const primary = access.member(primaryName);
-  const superuser = declared.superuserPassword ?? outputs?.superuserPassword;
-  const replication = declared.replicationPassword ?? outputs?.replicationPassword ?? (await laidPassword(primary));
+function appliedAfter({ observed }: GroupState, recorded: Applied | undefined, done: Done): Applied | undefined {
+  if (observed.kind !== "known") return recorded;
+  const { systemIdentifier, timeline } = observed;
+  const kept = recorded?.member === done.applied ? recorded.failedOverFrom : undefined;
+  const failedOverFrom = done.failedOverFrom ?? kept;
   return {
-    superuser: superuser ?? ((await superuserHasPassword(primary)) ? undefined : generatePassword()),
-    replication: replication ?? generatePassword(),
+    member: done.applied,
+    systemIdentifier,
+    timeline,
+    ...(failedOverFrom === undefined ? {} : { failedOverFrom }),
   };
 }
 
-/** The replication password in the member's passfile, when an earlier `up` got that far. */
-async function laidPassword(member: MemberAccess): Promise<string | undefined> {
-  const [passfile] = await readFiles(member.host, [member.paths.passfile]);
-  const escaped = passfile?.content.trim().split(/(?<!\\):/)[4];
-  return escaped?.replaceAll(/\\([\\:])/g, "$1");
-}
-
-async function superuserHasPassword(primary: MemberAccess): Promise<boolean> {
-  try {
-    return await withSession(primary, async (session) => {
-      const rows = await session.query<{ has: boolean }>(
-        "select rolpassword is not null as has from pg_authid where rolname = 'postgres'",
-      );
-      return rows[0]?.has === true;
-    });
-  } catch (error) {
-    if (error instanceof NoPostgres) return false;
-    throw error;
-  }
-}
-
-/** What is saved: the declaration, the passwords in force, and a fresh look at the cluster. */
-async function finish(access: ClusterAccess, task: Task, appliedMember: string, passwords?: Passwords): Promise<Saved> {
-  const observations = await observeMembers(access);
-  const { observed } = stateOf(access.group, observations, before(task));
-  const recorded = task.outputs?.applied;
-  const failedOverFrom =
-    task.failedOverFrom ?? (recorded?.member === appliedMember ? recorded.failedOverFrom : undefined);
-  const applied: Applied | undefined =
-    observed.kind === "known"
-      ? {
-          member: appliedMember,
-          systemIdentifier: observed.systemIdentifier,
-          timeline: observed.timeline,
-          ...(failedOverFrom === undefined ? {} : { failedOverFrom }),
-        }
-      : task.outputs?.applied;
-  const state = stateOf(access.group, observations, {
-    primary: task.outputs?.primary ?? task.declared.primary,
-    applied,
+/** The declaration, the passwords in force, and what was seen. */
+function outputsOf({ declared, recorded }: Task, state: GroupState, passwords?: Passwords) {
+  return asProperties({
+    ...declared,
+    superuserPassword: passwords?.superuser ?? recorded?.superuserPassword,
+    replicationPassword: passwords?.replication ?? recorded?.replicationPassword,
+    ...state,
   });
-  return {
-    outputs: asProperties({
-      ...task.declared,
-      ...passwordsOf(task.outputs),
-      ...(passwords?.superuser === undefined ? {} : { superuserPassword: passwords.superuser }),
-      ...(passwords === undefined ? {} : { replicationPassword: passwords.replication }),
-      ...state,
-    }),
-    ...incomplete(state.unhealthy),
-  };
 }
 
 function incomplete(unhealthy: Readonly<Record<string, string>> | undefined): { incomplete?: string[] } {

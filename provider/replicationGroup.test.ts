@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { GroupState } from "../model/groupDiff.ts";
+import { readDeclared } from "../model/recordedGroup.ts";
 import { createLocalHosts } from "../test/contract/localHosts.ts";
 import { group } from "../test/support/shapes.ts";
 import { asProperties } from "./inputs.ts";
@@ -208,7 +209,7 @@ describe("members that are not well", () => {
 
 describe("drift of what was declared", () => {
   it("a file edited by hand is named by its member and its name", () => {
-    const { configuration } = checked() as unknown as GroupState;
+    const { configuration } = readDeclared(checked());
     const edited = {
       ...configuration.pg1,
       "postgresql.conf": `${configuration.pg1?.["postgresql.conf"]}fsync = off\n`,

@@ -6,6 +6,7 @@ import { weakenedCommit } from "../model/durability.ts";
 import { UserError } from "../model/fault.ts";
 import { groupInputs, groupOf } from "../model/group.ts";
 import { type DeclaredGroup, diffGroup, factsOf, type GroupState } from "../model/groupDiff.ts";
+import { readDeclared, readRecorded } from "../model/recordedGroup.ts";
 import { faultsOf } from "../model/schema.ts";
 import { situationOf } from "../model/situation.ts";
 import { carryOut } from "./carryOut.ts";
@@ -29,41 +30,39 @@ export const replicationGroup: ResourceType = {
     return { inputs: asProperties({ ...parsed.data, configuration }), faults: [] };
   },
   diff({ outputs, oldInputs, news }) {
-    return diffGroup(declaredGroup(news), oldDeclaration(oldInputs), stateFrom(outputs));
+    return diffGroup(readDeclared(news), oldDeclaration(oldInputs), readRecorded(outputs));
   },
   notices: ({ outputs, oldInputs, news }) =>
-    noticesOf(declaredGroup(news), oldDeclaration(oldInputs), stateFrom(outputs)),
+    noticesOf(readDeclared(news), oldDeclaration(oldInputs), readRecorded(outputs)),
   async create(context, { inputs, preview }) {
-    const declared = declaredGroup(inputs);
+    const declared = readDeclared(inputs);
     for (const notice of declarationNotices(declared)) context[notice.level](notice.text);
-    const saved = await carryOut(context, { declared, olds: undefined, outputs: undefined, preview });
+    const saved = await carryOut(context, { declared, olds: undefined, recorded: undefined, preview });
     return { id: declared.cluster, ...saved };
   },
   async read(context, { id, inputs, outputs, imported }) {
     if (imported) throw new UserError(`${id}: importing a cluster is not available in this version.`);
-    const declared = declaredGroup(inputs);
+    const declared = readDeclared(inputs);
     const group = groupOf(declared);
     const observations = await observeMembers(accessCluster(group, context.hosts));
-    const before = stateFrom(outputs);
-    const { primary, applied } = before;
-    const kept = Object.fromEntries(
-      secrets.flatMap((name) => (outputs[name] === undefined ? [] : [[name, outputs[name]]])),
-    );
+    const before = readRecorded(outputs);
+    const { primary, applied, superuserPassword, replicationPassword } = before;
     const state = stateOf(group, observations, { primary, applied });
     // A member that was not reached keeps the files that were seen last: unknown is no change.
     const configuration = { ...before.configuration, ...state.configuration };
-    return { id, outputs: asProperties({ ...declared, ...kept, ...state, configuration }) };
+    const passwords = { superuserPassword, replicationPassword };
+    return { id, outputs: asProperties({ ...declared, ...passwords, ...state, configuration }) };
   },
   async update(context, { outputs, oldInputs, inputs, preview }) {
     return carryOut(context, {
-      declared: declaredGroup(inputs),
+      declared: readDeclared(inputs),
       olds: oldDeclaration(oldInputs),
-      outputs: outputs as unknown as DeclaredGroup & GroupState,
+      recorded: readRecorded(outputs),
       preview,
     });
   },
   async delete(context, { inputs, outputs }) {
-    const declared = declaredGroup(inputs);
+    const declared = readDeclared(inputs);
     const access = accessCluster(groupOf(declared), context.hosts);
     switch (declared.onDestroy) {
       case "keep":
@@ -75,22 +74,14 @@ export const replicationGroup: ResourceType = {
         if (declared.eraseConfirmation !== declared.cluster) {
           throw new UserError(`${declared.cluster}: eraseConfirmation is not its name. Nothing was erased.`);
         }
-        return eraseCluster(access, context, stateFrom(outputs).applied?.systemIdentifier);
+        return eraseCluster(access, context, readRecorded(outputs).applied?.systemIdentifier);
     }
   },
 };
 
-function declaredGroup(inputs: Properties): DeclaredGroup {
-  return inputs as unknown as DeclaredGroup;
-}
-
 /** After an import the old inputs are empty. */
 function oldDeclaration(oldInputs: Properties): DeclaredGroup | undefined {
-  return oldInputs.cluster === undefined ? undefined : declaredGroup(oldInputs);
-}
-
-function stateFrom(outputs: Properties): GroupState {
-  return outputs as unknown as GroupState;
+  return oldInputs.cluster === undefined ? undefined : readDeclared(oldInputs);
 }
 
 /** What follows from the declaration alone: told at creation too, where there is no diff yet. */

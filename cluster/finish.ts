@@ -1,0 +1,32 @@
+import type { MemberObservation } from "../model/observation.ts";
+import type { ClusterAccess } from "./access.ts";
+import { type Converged, converge } from "./converge.ts";
+import { createCluster } from "./create.ts";
+import { decide, type Goal, stopped } from "./decide.ts";
+import type { ClusterLock } from "./lock.ts";
+import { observeMembers } from "./observe.ts";
+import { recoverHandover } from "./recover.ts";
+import type { Reporter } from "./reporter.ts";
+
+/**
+ * Finishes or undoes whatever was begun and not ended: a handover first, then creation, clones and erasures.
+ * `observations` were made under `lock`.
+ */
+export async function finishUnfinished(
+  access: ClusterAccess,
+  lock: ClusterLock,
+  goal: Goal,
+  observations: readonly MemberObservation[],
+  reporter: Reporter,
+): Promise<Converged> {
+  await recoverHandover(access, lock, observations, reporter);
+  const after = decide(goal, await observeMembers(access));
+  if (after.state.unfinished !== undefined) return createCluster(access, lock, goal, after.observations, reporter);
+  reporter.info(
+    `${access.group.cluster}: what was unfinished is done; \`pulumi up\` again carries out what else changed`,
+  );
+  const { observed } = after.state;
+  // Who is not confirmed is not converged to: the declared primary may be a standby now.
+  if (observed.kind !== "known" && observed.kind !== "stopped") throw stopped(access.group, after);
+  return converge(access, lock, observed.member, goal, after.observations, reporter);
+}
