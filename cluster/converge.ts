@@ -4,6 +4,7 @@ import { describeMember, type MemberObservation, type ReachedMember } from "../m
 import { refusalToInitialise } from "../model/ownership.ts";
 import { steadyRole } from "../model/rendering.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
+import { ensureChannel } from "./channel.ts";
 import { layConfiguration, layPassfile, layRole, reloadConfiguration } from "./configuration.ts";
 import { cloneData, initializeData, markStandby, unmarkStandby } from "./data.ts";
 import type { Goal } from "./decide.ts";
@@ -11,6 +12,7 @@ import type { ClusterLock } from "./lock.ts";
 import { observeMembers } from "./observe.ts";
 import { decideReplicationPassword, decideSuperuserPassword, type Passwords } from "./passwords.ts";
 import { type Reporter, stopIfCancelled } from "./reporter.ts";
+import { admitPrimary } from "./restore.ts";
 import { ensureReplicationRole, ensureSlots, ensureSuperuserPassword } from "./roles.ts";
 import { startService } from "./service.ts";
 import { waitFor } from "./waitFor.ts";
@@ -46,6 +48,7 @@ export async function converge(
   const replication = await decideReplicationPassword(goal, primary);
   lock.assertHeld();
   await Promise.all(reached.map((member) => layFiles(access, member, of(member), replication)));
+  await ensureChannel(access, reached);
   stopIfCancelled(reporter, "before the data was touched");
 
   const creating = !hasReadyData(of(primary));
@@ -54,6 +57,7 @@ export async function converge(
     await initializeData(access, lock, primary);
     await layRole(access, primary, { ...steadyRole, synchronous: false });
   }
+  if (of(primary).postgres === undefined) await admitPrimary(primary, lock);
   await ensureRunning(lock, primary, of(primary), reporter);
   if (of(primary).postgres?.inRecovery === false && of(primary).local.standbySignal) await unmarkStandby(primary);
   await ensureReplicationRole(primary, replication);

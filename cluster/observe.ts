@@ -43,6 +43,11 @@ const localSchema = z.object({
   marker: z.string().nullable(),
   journal: z.string().nullable(),
   lock: lockSchema,
+  ticket: z.object({ epoch: z.number(), state: z.enum(["armed", "consumed", "promoted", "revoked"]) }).nullable(),
+  switch: z.object({ epoch: z.number(), state: z.enum(["armed", "stopping", "restored", "followed"]) }).nullable(),
+  gate: z.string().nullable(),
+  channelKey: z.string().nullable(),
+  authorized: z.string().nullable(),
   dataDirectory: z.enum(["missing", "empty", "data", "foreign"]),
   standbySignal: z.boolean(),
   controlData: z
@@ -67,7 +72,9 @@ export async function observeLocal(
     {
       dataDirectory: declaration.dataDirectory,
       unit: paths.unit,
-      files: [paths.postgresqlConf, paths.hba, paths.ident, paths.roleConf],
+      files: [paths.postgresqlConf, paths.hba, paths.ident, paths.roleConf, paths.memberFile, paths.knownHosts],
+      ...{ ticket: paths.ticket, switch: paths.switch, gateReason: paths.gateReason },
+      ...{ channelKey: paths.channelKey, authorized: paths.authorized },
       marker: paths.marker,
       journal: paths.journal,
       lock: paths.lock,
@@ -76,13 +83,30 @@ export async function observeLocal(
     localSchema,
     { limitSeconds: 20, purpose: `observe member ${member.name} of ${access.group.cluster}` },
   );
-  const { marker, journal, lock, controlData, now: _now, ...rest } = answer;
+  const {
+    marker,
+    journal,
+    lock,
+    controlData,
+    ticket,
+    switch: switched,
+    gate,
+    channelKey,
+    authorized,
+    ...more
+  } = answer;
+  const { now: _now, ...rest } = more;
   return {
     facts: {
       ...rest,
       marker: parseOwn(member, paths.marker, marker, markerSchema),
       journal: parseOwn(member, paths.journal, journal, journalSchema),
       controlData: controlData ?? undefined,
+      ticket: ticket ?? undefined,
+      switch: switched ?? undefined,
+      gate: gate ?? undefined,
+      channelKey: channelKey ?? undefined,
+      authorized: authorized ?? undefined,
     },
     lock,
   };

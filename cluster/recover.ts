@@ -1,17 +1,19 @@
 import { UserError } from "../model/fault.ts";
-import type { MemberObservation } from "../model/observation.ts";
+import { type Journal, type MemberObservation, reachedMembers } from "../model/observation.ts";
 import { steadyRole } from "../model/rendering.ts";
-import { openJournal, recoveryOf } from "../model/unfinished.ts";
-import type { ClusterAccess } from "./access.ts";
+import { openJournal, type Recovery, recoveryOf } from "../model/unfinished.ts";
+import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 import { layRole } from "./configuration.ts";
 import { markStandby, unmarkStandby } from "./data.ts";
 import { removeJournal } from "./journal.ts";
 import type { ClusterLock } from "./lock.ts";
+import { observeMembers } from "./observe.ts";
 import { undoQuiet } from "./quiet.ts";
 import type { Reporter } from "./reporter.ts";
-import { restoreOldPrimary, stopPromotedOrPromoting } from "./restore.ts";
+import { completePromotion, restoreOldPrimary, takeTicketBack } from "./restore.ts";
 import { resetSlots } from "./roles.ts";
 import { startService, stopService } from "./service.ts";
+import { waitFor } from "./waitFor.ts";
 
 /**
  * Finishes or undoes a handover that an orchestrator left behind. Does nothing without a journal. `observations` were made
@@ -26,57 +28,109 @@ export async function recoverHandover(
   const journal = openJournal(observations);
   if (journal === undefined) return;
   const recovery = recoveryOf(journal, observations);
-  const old = access.member(journal.from);
-  const target = access.member(journal.to);
-  const reachedNames = observations
-    .filter((observation) => observation.reached)
-    .map((observation) => observation.member);
-  const reached = access.members.filter((member) => reachedNames.includes(member.name));
-  const standbys = reached.filter((member) => member !== old);
+  const reached = access.members.filter((member) =>
+    observations.some((seen) => seen.member === member.name && seen.reached),
+  );
+  const scene: Scene = { access, lock, observations, journal, reached, reporter };
+  await carryOut(scene, recovery);
+  // One that is not told keeps what it holds: with the others behind the new primary, it can do no harm with it.
+  await removeJournal(reached, journal.epoch);
+}
+
+interface Scene {
+  readonly access: ClusterAccess;
+  readonly lock: ClusterLock;
+  readonly observations: readonly MemberObservation[];
+  readonly journal: Journal;
+  readonly reached: readonly MemberAccess[];
+  readonly reporter: Reporter;
+}
+
+async function carryOut(scene: Scene, recovery: Recovery): Promise<void> {
+  const { access, journal, reached, reporter } = scene;
+  const handover = `the unfinished switchover ${journal.from} -> ${journal.to}`;
+  const standbys = reached.filter((member) => member.name !== journal.from);
   switch (recovery.kind) {
     case "stop":
-      throw new UserError(
-        `the switchover ${journal.from} -> ${journal.to} was not finished, and ${recovery.reason}.\n  Nothing was touched. Bring every member back (or take a dead one out of members:), then run \`pulumi up\` again.`,
-      );
+      throw stopped(journal, recovery.reason);
     case "clear":
-      reporter.info(`the unfinished switchover ${journal.from} -> ${journal.to} had stopped nobody: undone`);
+      await revoke(scene);
       // A stop that never took effect may have left it: the next restart would come back as a standby.
-      await unmarkStandby(old);
-      await undoQuiet(access, standbys);
+      await unmarkStandby(access.member(journal.from));
+      reporter.info(`${handover} had stopped nobody: undone`);
       break;
     case "restore":
-      reporter.progress(`${old.name} comes back as primary`);
-      // A promotion that somebody asked for and nobody saw may still be under way: stopped, the target cannot lie.
-      await stopPromotedOrPromoting(target, journal, "its orchestrator ended");
-      await restoreOldPrimary(old, lock);
-      await startService(target, 300);
-      reporter.info(
-        `the unfinished switchover ${journal.from} -> ${journal.to} was undone: ${old.name} is primary again`,
-      );
-      await undoQuiet(access, standbys);
+      reporter.progress(`${journal.from} comes back as primary`);
+      await revoke(scene);
+      await restoreOldPrimary(access.member(journal.from), journal, scene.lock);
+      reporter.info(`${handover} was undone: ${journal.from} is primary again`);
       break;
-    case "forward": {
-      if (recovery.startTarget) {
-        reporter.progress(`${target.name} was promoted, and is started`);
-        await startService(target, 300);
-      }
-      reporter.progress(`${old.name} follows ${journal.to}`);
-      if (reached.includes(old)) {
-        const running = observations.some(
-          (seen) => seen.member === old.name && seen.reached && seen.postgres !== undefined,
-        );
-        if (!running) {
-          await stopService(old, 120);
-          await markStandby(old);
-          await layRole(access, old, steadyRole);
-          await startService(old, 300);
-        }
-        await resetSlots(access, old);
-      }
-      await undoQuiet(access, standbys);
-      reporter.info(`the unfinished switchover ${journal.from} -> ${journal.to} was finished`);
+    case "overtaken":
+      reporter.info(`${handover} is void: ${recovery.by} was promoted meanwhile`);
       break;
-    }
+    case "forward":
+      await goForward(scene, recovery.startTarget);
+      reporter.info(`${handover} was finished`);
+      break;
   }
-  await removeJournal(reached, lock.epoch);
+  await undoQuiet(access, standbys);
+}
+
+function stopped(journal: Journal, reason: string): UserError {
+  return new UserError(
+    `the switchover ${journal.from} -> ${journal.to} was not finished, and ${reason}.\n  Nothing was touched. Bring every member back (or take a dead one out of members:), then run \`pulumi up\` again.`,
+  );
+}
+
+/**
+ * Without the old primary's word, only the others' following keeps a later `up` from bringing it back: the journal stays
+ * until most members have the new timeline.
+ */
+async function requireMajority(access: ClusterAccess, journal: Journal): Promise<void> {
+  if (!access.members.some((member) => member.name === journal.from)) return;
+  await waitFor(`most members to follow ${journal.to}`, 60, async () => {
+    const ahead = reachedMembers(await observeMembers(access)).filter(
+      ({ postgres }) => postgres !== undefined && postgres.timeline > journal.timeline,
+    );
+    if (ahead.length * 2 > access.members.length) return { done: true };
+    return { lastSeen: `${ahead.map(({ member }) => member).join(", ") || "nobody"} of ${access.members.length}` };
+  });
+}
+
+/** The old primary may only be primary once nobody can be promoted by the ticket any more. */
+async function revoke({ access, journal, reached }: Scene): Promise<void> {
+  const target = reached.find((member) => member.name === journal.to);
+  if (target === undefined) {
+    const declared = access.members.some((member) => member.name === journal.to);
+    if (declared) throw stopped(journal, `${journal.to} cannot be reached, and may have been promoted`);
+    return; // Taken out of members: that it is fenced is the operator's word.
+  }
+  const said = await takeTicketBack(target, journal);
+  if (said !== "revoked") throw stopped(journal, `${journal.to} says of its right to be promoted: ${said}`);
+}
+
+async function goForward({ access, journal, observations, reached, lock, reporter }: Scene, startTarget: boolean) {
+  const target = access.member(journal.to);
+  if (startTarget) {
+    reporter.progress(`${target.name} was promoted, and is started`);
+    await startService(target, 300);
+  }
+  await completePromotion(target, lock);
+  await waitFor(`${target.name} to be writable`, 120, () =>
+    withSession(target, async (session) => {
+      const rows = await session.query<{ recovering: boolean }>("select pg_is_in_recovery() as recovering");
+      return rows[0]?.recovering === false ? { done: true } : { lastSeen: "still in recovery" };
+    }),
+  );
+  const old = reached.find((member) => member.name === journal.from);
+  if (old === undefined) return requireMajority(access, journal);
+  reporter.progress(`${old.name} follows ${journal.to}`);
+  const running = observations.some((seen) => seen.member === old.name && seen.reached && seen.postgres !== undefined);
+  if (!running) {
+    await stopService(old, 120);
+    await markStandby(old);
+    await layRole(access, old, steadyRole);
+    await startService(old, 300);
+  }
+  await resetSlots(access, old);
 }

@@ -1,87 +1,94 @@
 import { z } from "zod";
 import { UserError } from "../model/fault.ts";
+import type { Journal } from "../model/observation.ts";
 import type { MemberAccess } from "./access.ts";
 import { askAgent } from "./agent.ts";
+import { writeJournal } from "./journal.ts";
 import type { ClusterLock } from "./lock.ts";
-import { stopService, waitForService } from "./service.ts";
+import { waitForService } from "./service.ts";
+import { startUnit, unitEvent } from "./units.ts";
 
+/** Until the postmaster has ended; one that hangs is ended before that. */
 const stopLimitSeconds = 60;
 
-const restoreAnswer = z.discriminatedUnion("result", [
-  z.object({ result: z.literal("started") }),
-  z.object({ result: z.literal("not stopped") }),
-  z.object({ result: z.literal("lock lost"), holder: z.string(), since: z.string(), alive: z.boolean() }),
-]);
+const lockLost = z.object({
+  result: z.literal("lock lost"),
+  holder: z.string(),
+  since: z.string(),
+  alive: z.boolean(),
+});
+type LockLost = z.infer<typeof lockLost>;
 
-/**
- * Puts the old primary back: only called once it is sure that nobody else was or will be promoted. Its host refuses when
- * the lock is no longer ours: whoever took it over decides. Returns the milliseconds until it was writable.
- */
-export async function restoreOldPrimary(old: MemberAccess, lock: Pick<ClusterLock, "epoch">): Promise<number> {
-  const began = performance.now();
-  const answer = await askAgent(
-    old.host,
-    "restore",
-    {
-      dataDirectory: old.declaration.dataDirectory,
-      unit: old.paths.unit,
-      lock: old.paths.lock,
-      epoch: lock.epoch,
-      limitSeconds: stopLimitSeconds,
-    },
-    restoreAnswer,
-    { limitSeconds: stopLimitSeconds + 60, purpose: `make ${old.name} primary again` },
-  );
-  if (answer.result === "lock lost") {
-    const holder = answer.alive ? `${answer.holder} holds the cluster since ${answer.since}` : "the lock ran out";
-    throw new UserError(
-      `${old.name} was not made primary again: ${holder}.\n  Run \`pulumi up\` again: it goes on from what it finds.`,
-    );
-  }
-  if (answer.result === "not stopped") {
-    throw new UserError(
-      `${old.name}: ${old.paths.unit} did not end within ${stopLimitSeconds} s.\n  Look at it on its host (\`systemctl status\`), then run \`pulumi up\` again: it goes on from what it finds.`,
-    );
-  }
-  await waitForService(old, 300);
-  return performance.now() - began;
+function refuseLost(what: string, { alive, holder, since }: LockLost): UserError {
+  const why = alive ? `${holder} holds the cluster since ${since}` : "the lock ran out";
+  return new UserError(`${what}: ${why}.\n  Run \`pulumi up\` again: it goes on from what it finds.`);
 }
 
 /**
- * After a promotion was asked for and did not succeed, nobody knows whether it still will: the target is stopped, and
- * its pg_control must say that it never left recovery. Otherwise the only way is forward, and that is for people to see.
+ * Puts the old primary of an unfinished handover back: only called once its ticket was taken away, or its target given up.
+ * Its host does it by itself from here on, and refuses when the lock is no longer ours: whoever took it over decides.
  */
-export async function stopPromotedOrPromoting(
-  target: MemberAccess,
-  seen: { readonly timeline: number },
-  reason: string,
+export async function restoreOldPrimary(
+  old: MemberAccess,
+  journal: Journal,
+  lock: Pick<ClusterLock, "epoch">,
 ): Promise<void> {
-  const forward = (found: string) =>
-    new UserError(
-      `the promotion of ${target.name} did not end as expected (${reason}), and ${found}.\n  The old primary stays down, so that there are never two. Run \`pulumi up\` again: it goes on from what it finds.`,
-    );
-  let text: string;
+  await writeJournal([old], journal); // an earlier recovery may have removed it here and died
+  const unit = await startUnit(old, "back", {
+    epoch: lock.epoch,
+    journal: journal.epoch,
+    limitSeconds: stopLimitSeconds,
+  });
   try {
-    await stopService(target, 120);
-    text = await target.host.must({
-      argv: [
-        "sh",
-        "-c",
-        'LC_ALL=C "$1" -D "$2" && if [ -e "$2/standby.signal" ]; then echo "standby.signal: there"; fi',
-        "sh",
-        `${target.programs}/pg_controldata`,
-        target.declaration.dataDirectory,
-      ],
-      as: "postgres",
-      limitSeconds: 20,
-      purpose: `read pg_control of ${target.name}`,
-    });
-  } catch (error) {
-    throw forward(`its state cannot be read (${error instanceof Error ? error.message : String(error)})`);
+    const told = unitEvent.parse(await unit.answer(stopLimitSeconds + 60));
+    if (told.event !== "restored") {
+      throw new UserError(
+        `${old.name} was not made primary again: ${told.reason ?? told.event}.\n  Look at it on its host (\`systemctl status ${old.paths.unit}\`), then run \`pulumi up\` again: it goes on from what it finds.`,
+      );
+    }
+  } finally {
+    unit.end();
   }
-  const state = /^Database cluster state:\s+(.+)$/m.exec(text)?.[1];
-  const timeline = Number(/^Latest checkpoint's TimeLineID:\s+(\d+)$/m.exec(text)?.[1]);
-  const isStandby = /^standby.signal: there$/m.test(text);
-  if (state === "shut down in recovery" && timeline === seen.timeline && isStandby) return;
-  throw forward(`its pg_control says "${state}", timeline ${timeline}${isStandby ? "" : ", without standby.signal"}`);
+  await waitForService(old, 300);
+}
+
+/** What the target says when the right to be promoted is to be taken from it. Only `revoked` lets the old primary come back. */
+export type Revocation = "revoked" | "consumed" | "promoted" | "overtaken" | "unreadable";
+
+/** Durable on the target's host when it returns: a ticket of that handover is worth nothing from then on. */
+export async function takeTicketBack(target: MemberAccess, journal: Journal): Promise<Revocation> {
+  const answer = await askAgent(
+    target.host,
+    "take_back",
+    { member: target.paths.memberFile, journal: journal.epoch, timeline: journal.timeline },
+    z.object({ result: z.enum(["revoked", "consumed", "promoted", "overtaken", "unreadable"]) }),
+    { limitSeconds: 40, purpose: `take the right to be promoted from ${target.name}` },
+  );
+  return answer.result;
+}
+
+/** Goes on with a promotion whose ticket was consumed, in case its host died in the middle of it. */
+export async function completePromotion(target: MemberAccess, lock: Pick<ClusterLock, "epoch">): Promise<void> {
+  const { memberFile, lock: path } = target.paths;
+  const answer = await askAgent(
+    target.host,
+    "complete",
+    { member: memberFile, lock: path, epoch: lock.epoch },
+    z.union([z.object({ result: z.literal("forward") }), lockLost]),
+    { limitSeconds: 40, purpose: `complete the promotion of ${target.name}` },
+  );
+  if (answer.result === "lock lost") throw refuseLost(`the promotion of ${target.name} was not completed`, answer);
+}
+
+/** The confirmed primary may start as such: its boot gate asks nobody. */
+export async function admitPrimary(primary: MemberAccess, lock: Pick<ClusterLock, "epoch">): Promise<void> {
+  const { memberFile, lock: path } = primary.paths;
+  const answer = await askAgent(
+    primary.host,
+    "admit",
+    { member: memberFile, lock: path, epoch: lock.epoch },
+    z.union([z.object({ result: z.literal("admitted") }), lockLost]),
+    { limitSeconds: 40, purpose: `let ${primary.name} start as primary` },
+  );
+  if (answer.result === "lock lost") throw refuseLost(`${primary.name} was not started as primary`, answer);
 }

@@ -32,6 +32,8 @@ describe("a stack file without faults", () => {
           candidate: true,
           replicationAddress: "198.51.100.11",
           serviceAddress: "198.51.100.11",
+          sshPort: 22,
+          hostKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB pg",
         },
       ],
       primary: "pg1",

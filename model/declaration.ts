@@ -120,6 +120,10 @@ export interface MemberDeclaration {
   readonly replicationAddress: string;
   /** Where clients reach it. */
   readonly serviceAddress: string;
+  /** Port of its host's sshd, for the other members' hosts too: they ask each other during a handover and after a boot. */
+  readonly sshPort: number;
+  /** Its host's public key, in the form of authorized_keys. */
+  readonly hostKey: string;
 }
 
 export interface ClusterDeclaration

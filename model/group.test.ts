@@ -33,6 +33,8 @@ it("what the component hands over is what the resource reads, and the whole decl
         candidate: true,
         replicationAddress: "198.51.100.11",
         serviceAddress: "198.51.100.11",
+        sshPort: 22,
+        hostKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB pg",
       },
       pg2: {
         host: "pg2",
@@ -41,6 +43,8 @@ it("what the component hands over is what the resource reads, and the whole decl
         candidate: false,
         replicationAddress: "198.51.100.12",
         serviceAddress: "198.51.100.12",
+        sshPort: 22,
+        hostKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB pg",
       },
     },
     primary: "pg1",

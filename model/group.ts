@@ -28,6 +28,8 @@ const memberInputs = z.object({
   candidate: z.boolean(),
   replicationAddress: z.string(),
   serviceAddress: z.string(),
+  sshPort: z.number().default(22),
+  hostKey: z.string().default(""),
 });
 
 /** The inputs of ReplicationGroup. Passwords are top-level and secret; absent ones are generated at creation. */

@@ -17,6 +17,8 @@ const declared: DeclaredGroup = {
         candidate: true,
         replicationAddress: `203.0.113.1${name.slice(2)}`,
         serviceAddress: `198.51.100.1${name.slice(2)}`,
+        sshPort: 22,
+        hostKey: "ssh-ed25519 AAAA",
       },
     ]),
   ),

@@ -38,7 +38,7 @@ export function planSwitchover(group: Group, from: string, to: string, streaming
     { step: "observe", outage: false, text: "read every member" },
     { step: "pre-flight", outage: false, text: "run the checks above again" },
     { step: "plan", outage: false, text: "compare with what preview saw; refuse if the primary or the timeline moved" },
-    { step: "arm", outage: false, text: `lock the members, write the journal on ${from} and ${to}` },
+    { step: "arm", outage: false, text: `lock the members, write the journal, let ${from} and ${to} stand ready` },
     {
       step: "quiet",
       outage: false,

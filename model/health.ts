@@ -1,7 +1,7 @@
 import type { Group } from "./group.ts";
 import { memberOf, othersOf } from "./group.ts";
 import { slotName } from "./names.ts";
-import type { MemberObservation } from "./observation.ts";
+import { type MemberObservation, type ReachedMember, reachedMembers } from "./observation.ts";
 import { synchronousStandbyNames } from "./rendering.ts";
 
 /**
@@ -17,7 +17,7 @@ export function memberHealth(
   const primary = memberOf(group, primaryName);
   const found: Record<string, string> = {};
   for (const observation of observations) {
-    const problem = problemOf(group, primary, observation);
+    const problem = problemOf(group, primary, observation, observations);
     if (problem !== undefined) found[observation.member] = problem;
   }
   return found;
@@ -27,6 +27,7 @@ function problemOf(
   group: Group,
   primary: { name: string; replicationAddress: string; port: number },
   observation: MemberObservation,
+  observations: readonly MemberObservation[],
 ): string | undefined {
   if (!observation.reached) return undefined;
   const { local, postgres, member } = observation;
@@ -35,6 +36,7 @@ function problemOf(
   if (local.dataDirectory !== "data") {
     return `data missing: marked ready, but ${local.marker.dataDirectory} is ${local.dataDirectory} (a volume that is not mounted?)`;
   }
+  if (postgres === undefined && local.unit === "waiting") return `waits to start: ${local.gate ?? "at its boot gate"}`;
   if (postgres === undefined) {
     return ["inactive", "failed"].includes(local.unit)
       ? "service stopped"
@@ -44,6 +46,8 @@ function problemOf(
     .map((other) => slotName(other.name))
     .filter((name) => !postgres.slots.some((slot) => slot.name === name));
   if (missing.length > 0) return `slot missing: ${missing.join(", ")}`;
+  const channel = channelProblem(group, observation, observations);
+  if (channel !== undefined) return channel;
   if (!local.unitEnabled) return "service not enabled at boot";
   if (member === primary.name) {
     if (postgres.inRecovery) return "is a standby, not the primary";
@@ -57,6 +61,22 @@ function problemOf(
     return `streams from ${receiver.senderHost}:${receiver.senderPort}, not from ${primary.name}`;
   }
   return undefined;
+}
+
+/** The hosts ask each other during a handover and after a boot; of one that is not reached nothing is known. */
+function channelProblem(
+  group: Group,
+  { member, local }: ReachedMember,
+  observations: readonly MemberObservation[],
+): string | undefined {
+  if (group.members.length < 2) return undefined;
+  if (local.channelKey === undefined) return "its host has no key to ask the other members' hosts with";
+  const unknown = reachedMembers(observations).filter(
+    ({ member: other, local: { channelKey } }) =>
+      other !== member && channelKey !== undefined && !local.authorized?.includes(channelKey.trim()),
+  );
+  if (unknown.length === 0) return undefined;
+  return `its host does not let ${unknown.map((other) => other.member).join(", ")} ask it`;
 }
 
 function synchronousProblem(group: Group, live: string | undefined): string | undefined {

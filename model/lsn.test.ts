@@ -1,10 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { lsnDifferenceBytes, lsnValue, segmentBytes, shutdownCheckpointEnd } from "./lsn.ts";
-
-/** As PostgreSQL writes it. */
-function text(value: bigint): string {
-  return `${(value >> 32n).toString(16).toUpperCase()}/${(value & 0xffffffffn).toString(16).toUpperCase()}`;
-}
+import { lsnDifferenceBytes, lsnValue, segmentBytes } from "./lsn.ts";
 
 describe("a position in the WAL", () => {
   it("is a number of 64 bits", () => {
@@ -27,34 +22,6 @@ describe("a position in the WAL", () => {
 
   it.each(["", "0", "3000148", "0/", "/0", "0/3000148 ", "g/0", "0/123456789", "0x0/0"])("is not %j", (wrong) => {
     expect(() => lsnValue(wrong)).toThrow(`not an LSN: ${wrong}`);
-  });
-});
-
-describe("the end of a shutdown checkpoint", () => {
-  // Seen with pg_controldata and pg_waldump: PostgreSQL 15.18 with 1 MB segments, 17.12 with 16 MB.
-  const megabyte = 1024 * 1024;
-
-  it.each([
-    ["inside a page (15)", "0/1501530", "0/15015A8", 16 * megabyte],
-    ["inside a page (17)", "0/15009B8", "0/1500A30", 16 * megabyte],
-    ["8 bytes before the end of a page", "0/601FF8", "0/602088", megabyte],
-    ["48 bytes before the end of a page", "0/603FD0", "0/604060", megabyte],
-    ["104 bytes before the end of a page", "0/605F98", "0/606028", megabyte],
-    ["2 bytes too long for its page", "0/607F90", "0/608020", megabyte],
-    ["exactly to the end of a page", "0/609F88", "0/60A000", megabyte],
-    ["across the end of a segment", "0/6FFFC0", "0/700060", megabyte],
-    ["exactly to the end of a segment", "0/7FFF88", "0/800000", megabyte],
-  ])("%s", (_, start, end, segment) => {
-    expect(text(shutdownCheckpointEnd(start, segment))).toBe(end);
-  });
-
-  it("depends on the segment size only where a segment ends", () => {
-    expect(text(shutdownCheckpointEnd("0/6FFFC0", 16 * megabyte))).toBe("0/700050");
-    expect(text(shutdownCheckpointEnd("0/1FFFFC0", 16 * megabyte))).toBe("0/2000060");
-  });
-
-  it("goes over the end of 32 bits", () => {
-    expect(text(shutdownCheckpointEnd("3/FFFFFFC0", 16 * megabyte))).toBe("4/60");
   });
 });
 

@@ -12,31 +12,6 @@ export function lsnDifferenceBytes(to: Lsn, from: Lsn): number {
   return Number(lsnValue(to) - lsnValue(from));
 }
 
-/** xl_tot_len of a shutdown checkpoint record in PostgreSQL 15 to 18: header 24, data header 2, CheckPoint 88. */
-const shutdownCheckpointBytes = 114;
-const walPageBytes = 8192;
-const pageHeaderBytes = 24;
-const segmentHeaderBytes = 40;
-
-/**
- * The first position after the shutdown checkpoint record that begins at `start`: a standby that flushed up to here
- * has the whole of it. A record that crosses a page boundary is interrupted by that page's header
- * (src/include/access/xlog_internal.h), and records end 8-byte aligned.
- */
-export function shutdownCheckpointEnd(start: Lsn, walSegmentBytes: number): bigint {
-  let position = lsnValue(start);
-  let left = shutdownCheckpointBytes;
-  for (;;) {
-    const room = walPageBytes - Number(position % BigInt(walPageBytes));
-    const taken = Math.min(room, left);
-    position += BigInt(taken);
-    left -= taken;
-    if (left === 0) break;
-    position += BigInt(position % BigInt(walSegmentBytes) === 0n ? segmentHeaderBytes : pageHeaderBytes);
-  }
-  return ((position + 7n) / 8n) * 8n;
-}
-
 /** "16MB" in bytes. */
 export function segmentBytes(walSegmentSize: string): number {
   return Number.parseInt(walSegmentSize, 10) * 1024 * 1024;

@@ -11,6 +11,23 @@ export interface MemberPaths {
   readonly marker: string;
   readonly journal: string;
   readonly lock: string;
+  /** The right to promote, on the target of a handover. */
+  readonly ticket: string;
+  /** What the old primary of a handover did. */
+  readonly switch: string;
+  /** The boot in which this member proved its right to start as primary. */
+  readonly pass: string;
+  /** Why it waits at its boot gate; gone when it does not. */
+  readonly gateReason: string;
+  /** Sockets of the units of a handover. */
+  readonly runDirectory: string;
+  /** What the host helper knows of this member. */
+  readonly memberFile: string;
+  /** Private key with which this member's host asks the others; its public half ends in ".pub". */
+  readonly channelKey: string;
+  readonly knownHosts: string;
+  /** The keys of the others, a part of the authorized_keys of the host. */
+  readonly authorized: string;
   readonly logDirectory: string;
 }
 
@@ -29,9 +46,25 @@ export function memberPaths(cluster: string, member: string): MemberPaths {
     marker: `${stateDirectory}/marker.json`,
     journal: `${stateDirectory}/journal.json`,
     lock: `${stateDirectory}/lock.json`,
+    ticket: `${stateDirectory}/ticket.json`,
+    switch: `${stateDirectory}/switch.json`,
+    pass: `${stateDirectory}/pass`,
+    gateReason: `/run/pgha/${cluster}-${member}/gate`,
+    runDirectory: `/run/pgha/${cluster}-${member}`,
+    memberFile: `${configDirectory}/member.json`,
+    channelKey: `${configDirectory}/channel_key`,
+    knownHosts: `${configDirectory}/known_hosts`,
+    authorized: `${channelHome}/authorized/${cluster}-${member}`,
     logDirectory: `/var/log/postgresql/${cluster}-${member}`,
   };
 }
+
+/** Home of the account that other hosts log in to; sshd reads its authorized_keys there. */
+export const channelHome = "/etc/pgha/channel";
+
+/** Where the host helper lies on every host. */
+export const agentPath = "/usr/local/lib/pgha/agent.py";
+export const startGatePath = "/usr/local/lib/pgha/start-gate";
 
 /** Where Debian's packages put the programs of one major version. */
 export function postgresPrograms(postgresVersion: number): string {

@@ -65,6 +65,15 @@ it("everything of a member has its place by the names of cluster and member", ()
     marker: "/var/lib/pgha/orders/pg-1/marker.json",
     journal: "/var/lib/pgha/orders/pg-1/journal.json",
     lock: "/var/lib/pgha/orders/pg-1/lock.json",
+    ticket: "/var/lib/pgha/orders/pg-1/ticket.json",
+    switch: "/var/lib/pgha/orders/pg-1/switch.json",
+    pass: "/var/lib/pgha/orders/pg-1/pass",
+    gateReason: "/run/pgha/orders-pg-1/gate",
+    runDirectory: "/run/pgha/orders-pg-1",
+    memberFile: "/etc/pgha/orders/pg-1/member.json",
+    channelKey: "/etc/pgha/orders/pg-1/channel_key",
+    knownHosts: "/etc/pgha/orders/pg-1/known_hosts",
+    authorized: "/etc/pgha/channel/authorized/orders-pg-1",
     logDirectory: "/var/log/postgresql/orders-pg-1",
   });
   expect(slotName("pg-1")).toBe("pgha_pg_1");

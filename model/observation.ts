@@ -37,11 +37,25 @@ export interface ControlData {
 export interface LocalFacts {
   readonly marker?: Marker | undefined;
   readonly journal?: Journal | undefined;
+  /** On the target of a handover: who holds, or held, the right to promote it. */
+  readonly ticket?:
+    | { readonly epoch: number; readonly state: "armed" | "consumed" | "promoted" | "revoked" }
+    | undefined;
+  /** On the old primary of a handover: how far it came. */
+  readonly switch?:
+    | { readonly epoch: number; readonly state: "armed" | "stopping" | "restored" | "followed" }
+    | undefined;
+  /** Why it waits at its boot gate; undefined when it does not. */
+  readonly gate?: string | undefined;
+  /** The public key with which its host asks the others; undefined before one was made. */
+  readonly channelKey?: string | undefined;
+  /** Which keys may ask its host: a part of authorized_keys. */
+  readonly authorized?: string | undefined;
   /** "missing" and "empty" hold nothing; "data" is a PostgreSQL data directory; "foreign" holds something else. */
   readonly dataDirectory: "missing" | "empty" | "data" | "foreign";
   readonly standbySignal: boolean;
   readonly controlData?: ControlData | undefined;
-  /** ActiveState of the unit: active, inactive, failed, activating, deactivating; "absent" without a unit. */
+  /** ActiveState of the unit: active, inactive, failed, activating, deactivating; "absent" without a unit, "waiting" at its boot gate. */
   readonly unit: string;
   readonly unitEnabled: boolean;
   /** Contents of the configuration files, by path; missing files are missing here. */
@@ -131,6 +145,13 @@ export function isWritable(observation: MemberObservation): boolean {
   return observation.reached && observation.postgres !== undefined && !observation.postgres.inRecovery;
 }
 
+/** Read = its host answered, and PostgreSQL either answered or is surely not running. */
+export function wasRead(observation: MemberObservation): boolean {
+  if (!observation.reached) return false;
+  if (observation.postgres !== undefined) return true;
+  return ["inactive", "failed", "absent", "waiting"].includes(observation.local.unit);
+}
+
 /** The standbys that receive WAL now. */
 export function streamingMembers(observations: readonly MemberObservation[]): ReadonlySet<string> {
   return new Set(
@@ -165,5 +186,6 @@ export function describeMember(observation: MemberObservation): string {
   }
   const state =
     local.controlData === undefined ? "" : `, ${local.controlData.state}, timeline ${local.controlData.timeline}`;
+  if (local.unit === "waiting") return `${member}: waits to start: ${local.gate ?? "at its boot gate"}${state}`;
   return `${member}: not running (unit ${local.unit}${state})`;
 }

@@ -4,6 +4,7 @@ import {
   type MemberObservation,
   type ReachedMember,
   reachedMembers,
+  wasRead,
 } from "./observation.ts";
 
 /** Who is primary, as far as the hosts tell. Nothing but `known` is ever acted on. */
@@ -66,13 +67,6 @@ export function observePrimary(
   // Before a stopped primary: whoever sends WAL now runs, so that one must not be started beside it.
   if (elsewhere !== undefined) return { kind: "elsewhere", text: elsewhere };
   return stoppedPrimary(reached) ?? { kind: "none" };
-}
-
-/** Read = its host answered, and PostgreSQL either answered or is surely not running. */
-function wasRead(observation: MemberObservation): boolean {
-  if (!observation.reached) return false;
-  if (observation.postgres !== undefined) return true;
-  return ["inactive", "failed", "absent"].includes(observation.local.unit);
 }
 
 function unreadText(observation: MemberObservation): string {

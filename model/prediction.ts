@@ -14,17 +14,11 @@ const promoteMilliseconds = 30;
 const copyMillisecondsPerMegabyte = 3;
 const acknowledgeMilliseconds = 25;
 const restartMilliseconds = 350;
-/** The orchestrator speaks four times within the outage: stop, proof, promotion, first commit. */
-const roundTrips = 4;
+/** From host to host: the way of the ticket, the proof, and the record that it was used. */
+const ticketMilliseconds = 7;
 
 /** `streaming`: members that stream now; who is away acknowledges nothing after the switchover either. */
-export function predictOutage(
-  group: Group,
-  from: string,
-  to: string,
-  streaming: ReadonlySet<string>,
-  roundTripMilliseconds: number,
-): Prediction {
+export function predictOutage(group: Group, from: string, to: string, streaming: ReadonlySet<string>): Prediction {
   const parts = [
     { what: "fast stop", milliseconds: stopMilliseconds },
     { what: "promotion", milliseconds: promoteMilliseconds },
@@ -32,7 +26,7 @@ export function predictOutage(
       what: `copy of a ${group.walSegmentSize} segment`,
       milliseconds: (segmentBytes(group.walSegmentSize) / 1024 ** 2) * copyMillisecondsPerMegabyte,
     },
-    { what: "round trips", milliseconds: Math.round(roundTrips * roundTripMilliseconds) },
+    { what: "ticket and proof", milliseconds: ticketMilliseconds },
     { what: "first acknowledged commit", milliseconds: acknowledgeMilliseconds },
     ...(needsOldPrimary(group, from, to, streaming)
       ? [{ what: `${from} back as a standby (the synchronous rule needs it)`, milliseconds: restartMilliseconds }]

@@ -15,6 +15,8 @@ const declared: GroupInputs = {
       candidate: true,
       replicationAddress: "203.0.113.11",
       serviceAddress: "198.51.100.11",
+      sshPort: 22,
+      hostKey: "ssh-ed25519 AAAA",
     },
   },
   primary: "pg1",
@@ -37,6 +39,8 @@ const pg1 = {
   candidate: true,
   replicationAddress: "203.0.113.11",
   serviceAddress: "198.51.100.11",
+  sshPort: 22,
+  hostKey: "ssh-ed25519 AAAA",
 };
 
 const running: PostgresFacts["settings"] = {

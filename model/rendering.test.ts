@@ -144,8 +144,14 @@ StartLimitBurst=10
 Type=notify
 User=postgres
 Environment=LC_ALL=C.UTF-8 PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj PG_OOM_ADJUST_VALUE=0
+# a former primary starts only where nobody was promoted meanwhile; \`systemctl status\` tells why it waits
+ExecStartPre=+/usr/local/lib/pgha/start-gate start orders pg1 /var/lib/postgresql/17/orders-pg1
 ExecStart=/usr/lib/postgresql/17/bin/postgres -D /var/lib/postgresql/17/orders-pg1 -c config_file=/etc/pgha/orders/pg1/postgresql.conf
+# a promotion that this host's death cut off is completed
+ExecStartPost=+/usr/local/lib/pgha/start-gate started orders pg1 /var/lib/postgresql/17/orders-pg1
 ExecReload=/bin/kill -HUP $MAINPID
+# after an intended stop, the next start has to prove its right anew
+ExecStop=+/usr/local/lib/pgha/start-gate stop orders pg1 /var/lib/postgresql/17/orders-pg1
 # a stop is a fast shutdown, to the postmaster alone
 KillMode=mixed
 KillSignal=SIGINT
@@ -325,12 +331,29 @@ describe("synchronous_standby_names", () => {
   });
 });
 
-it("the configuration of a member is its three files, by path", () => {
+it("the configuration of a member is its files, by path", () => {
   const configuration = renderConfiguration(orders, pg1);
   expect(Object.keys(configuration)).toEqual([
     "/etc/pgha/orders/pg1/postgresql.conf",
     "/etc/pgha/orders/pg1/pg_hba.conf",
     "/etc/pgha/orders/pg1/pg_ident.conf",
+    "/etc/pgha/orders/pg1/member.json",
+    "/etc/pgha/orders/pg1/known_hosts",
   ]);
   expect(configuration["/etc/pgha/orders/pg1/pg_ident.conf"]).toBe(renderIdent(orders));
+});
+
+it("the host helper is told where its member's things are, and where its neighbours listen", () => {
+  const far = { ...pg1, name: "pg2", replicationAddress: "203.0.113.12", sshPort: 2222, hostKey: "ssh-ed25519 BBBB x" };
+  const { "/etc/pgha/orders/pg1/member.json": description, "/etc/pgha/orders/pg1/known_hosts": known } =
+    renderConfiguration({ ...orders, members: [pg1, far] }, pg1);
+  expect(JSON.parse(description ?? "")).toMatchObject({
+    cluster: "orders",
+    member: "pg1",
+    port: 5432,
+    unit: "pgha-orders-pg1.service",
+    ticket: "/var/lib/pgha/orders/pg1/ticket.json",
+    peers: [{ member: "pg2", address: "203.0.113.12", port: 2222 }],
+  });
+  expect(known).toBe("[203.0.113.12]:2222 ssh-ed25519 BBBB\n");
 });

@@ -1,7 +1,7 @@
 import Handlebars from "handlebars";
 import { loadTemplate } from "../templates/load.ts";
 import type { MemberDeclaration, Synchronous } from "./declaration.ts";
-import { memberPaths, postgresPrograms, replicationRole, slotName, socketDirectory } from "./names.ts";
+import { memberPaths, postgresPrograms, replicationRole, slotName, socketDirectory, startGatePath } from "./names.ts";
 
 /** What rendering a cluster's files needs; the provider's inputs have just this shape. */
 export interface ClusterShape {
@@ -110,6 +110,7 @@ export function renderUnit(shape: ClusterShape, member: MemberDeclaration): stri
     walDirectory: member.walDirectory,
     programs: postgresPrograms(shape.postgresVersion),
     postgresqlConf: memberPaths(shape.cluster, member.name).postgresqlConf,
+    startGate: startGatePath,
   });
 }
 
@@ -120,7 +121,57 @@ export function renderConfiguration(shape: ClusterShape, member: MemberDeclarati
     [paths.postgresqlConf]: renderPostgresqlConf(shape, member),
     [paths.hba]: renderHba(shape, member),
     [paths.ident]: renderIdent(shape),
+    [paths.memberFile]: renderMember(shape, member),
+    [paths.knownHosts]: renderKnownHosts(shape, member),
   };
+}
+
+/** What the host helper knows of a member; as Python writes it too. */
+function renderMember(shape: ClusterShape, member: MemberDeclaration): string {
+  const {
+    unit,
+    lock,
+    journal,
+    ticket,
+    marker,
+    pass,
+    gateReason,
+    runDirectory,
+    roleConf,
+    channelKey,
+    knownHosts,
+    ...more
+  } = memberPaths(shape.cluster, member.name);
+  const description = {
+    cluster: shape.cluster,
+    member: member.name,
+    port: member.port,
+    dataDirectory: member.dataDirectory,
+    programs: postgresPrograms(shape.postgresVersion),
+    socketDirectory,
+    ...{ unit, lock, journal, ticket, switch: more.switch, marker, pass, gateReason, runDirectory, roleConf },
+    ...{ channelKey, knownHosts },
+    peers: othersIn(shape, member).map((other) => ({
+      member: other.name,
+      address: other.replicationAddress,
+      port: other.sshPort,
+    })),
+  };
+  return `${JSON.stringify(description, undefined, 1)}\n`;
+}
+
+/** ssh checks the hosts of the other members by the keys that the stack file declares. */
+function renderKnownHosts(shape: ClusterShape, member: MemberDeclaration): string {
+  return othersIn(shape, member)
+    .map(({ replicationAddress, sshPort, hostKey }) => {
+      const name = sshPort === 22 ? replicationAddress : `[${replicationAddress}]:${sshPort}`;
+      return `${name} ${hostKey.split(" ").slice(0, 2).join(" ")}\n`;
+    })
+    .join("");
+}
+
+function othersIn(shape: ClusterShape, member: MemberDeclaration): MemberDeclaration[] {
+  return shape.members.filter((other) => other.name !== member.name);
 }
 
 /** Value of synchronous_standby_names: all candidates, the member itself included, so that it is the same everywhere. */

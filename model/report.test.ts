@@ -23,7 +23,7 @@ const bad: Check = {
 
 const streaming = new Set(["pg2", "pg3"]);
 const plan = planSwitchover(group({ synchronous: { quorum: 1 } }), "pg1", "pg2", streaming);
-const prediction = predictOutage(group({ synchronous: { quorum: 1 } }), "pg1", "pg2", streaming, 0);
+const prediction = predictOutage(group({ synchronous: { quorum: 1 } }), "pg1", "pg2", streaming);
 
 it("the checks are a table, with a way out under each that is not ok", () => {
   expect(checksText([good, doubtful, bad])).toBe(`\
@@ -50,7 +50,7 @@ steps (* = writes wait)
    1   observe    read every member
    2   pre-flight run the checks above again
    3   plan       compare with what preview saw; refuse if the primary or the timeline moved
-   4   arm        lock the members, write the journal on pg1 and pg2
+   4   arm        lock the members, write the journal, let pg1 and pg2 stand ready
    5   quiet      checkpoint pg1 and pg2, let pg3 follow pg2
    6 * demote     stop pg1 (fast) and make it a standby
    7 * prove      pg2 has the whole shutdown checkpoint of pg1; otherwise pg1 comes back
@@ -58,7 +58,7 @@ steps (* = writes wait)
    9   follow     pg1 follows pg2 without rewind, the others without restart
   10   resume     nothing to resume: no failover manager
   11   verify     everybody streams, the synchronous rule holds
-predicted outage 0.14 s (ms: fast stop 35, promotion 30, copy of a 16MB segment 48, first acknowledged commit 25)`);
+predicted outage 0.14 s (ms: fast stop 35, promotion 30, copy of a 16MB segment 48, ticket and proof 7, first acknowledged commit 25)`);
 });
 
 it.each([

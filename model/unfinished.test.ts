@@ -135,12 +135,55 @@ describe("what the next `up` does about a switchover pg1 -> pg2 that did not end
     });
   });
 
-  it("pg3 became primary meanwhile: stops", () => {
+  it("pg3 became primary on a higher timeline meanwhile: the handover is void", () => {
     const third = primary("pg3", { postgres: { timeline: 2 } });
     expect(recoveryOf(journal, [stopped("pg1"), standby("pg2", "pg3"), third])).toEqual({
-      kind: "stop",
-      reason: "pg3 became primary meanwhile",
+      kind: "overtaken",
+      by: "pg3",
     });
+  });
+
+  it("pg3 became primary meanwhile, and the old primary cannot be read: stops", () => {
+    const third = primary("pg3", { postgres: { timeline: 2 } });
+    expect(recoveryOf(journal, [unreachable("pg1"), standby("pg2", "pg3"), third])).toEqual({
+      kind: "stop",
+      reason: "pg3 became primary meanwhile, and pg1 cannot be read, and may be primary",
+    });
+  });
+
+  it("the target consumed its ticket: forward, running or not, and whatever else is seen of its timeline", () => {
+    const ticket = { epoch: 4, state: "consumed" } as const;
+    const running = standby("pg2", "pg1", { local: { ticket } });
+    expect(recoveryOf(journal, [stopped("pg1"), running])).toEqual({ kind: "forward", startTarget: false });
+    const down = stopped("pg2", { local: { ticket, standbySignal: true } });
+    expect(recoveryOf(journal, [stopped("pg1"), down])).toEqual({ kind: "forward", startTarget: true });
+    expect(recoveryOf(journal, [primary("pg1"), running])).toEqual({
+      kind: "stop",
+      reason: "pg1 is writable, but pg2 holds the right to be primary",
+    });
+  });
+
+  it("a ticket of an older handover says nothing", () => {
+    const ticket = { epoch: 3, state: "promoted" } as const;
+    expect(recoveryOf(journal, [stopped("pg1"), standby("pg2", "pg1", { local: { ticket } })])).toEqual({
+      kind: "restore",
+    });
+  });
+
+  it("the old primary is writable, but its stop was ordered: it is restored, not forgotten", () => {
+    const stopping = { epoch: 4, state: "stopping" } as const;
+    const members = [primary("pg1", { local: { switch: stopping } }), standby("pg2", "pg1")];
+    expect(recoveryOf(journal, members)).toEqual({ kind: "restore" });
+  });
+
+  it("a member that waits at its boot gate is down", () => {
+    const waiting = stopped("pg1", { local: { unit: "waiting", gate: "pg2 does not answer" } });
+    expect(recoveryOf(journal, [waiting, standby("pg2", "pg1")])).toEqual({ kind: "restore" });
+  });
+
+  it("the target was taken out of members:, the old primary waits: it is restored", () => {
+    const waiting = stopped("pg1", { local: { unit: "waiting" } });
+    expect(recoveryOf(journal, [waiting, standby("pg3", "pg1")])).toEqual({ kind: "restore" });
   });
 
   it("nobody is writable and pg2 cannot be reached: stops, for it may be primary", () => {

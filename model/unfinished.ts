@@ -1,4 +1,11 @@
-import { type Journal, type MemberObservation, type ReachedMember, reachedMembers } from "./observation.ts";
+import {
+  isWritable,
+  type Journal,
+  type MemberObservation,
+  type ReachedMember,
+  reachedMembers,
+  wasRead,
+} from "./observation.ts";
 
 /** The journal of a handover that did not end, from whichever member has it; the newest epoch wins. */
 export function openJournal(observations: readonly MemberObservation[]): Journal | undefined {
@@ -23,66 +30,109 @@ export function unfinishedWork(observations: readonly MemberObservation[]): stri
 export type Recovery =
   /** Nobody was stopped: put the standbys back and forget it. */
   | { readonly kind: "clear" }
-  /** The target was promoted: the old one follows, and the handover is complete. `startTarget`: it is not running. */
+  /** The target was promoted, or holds the right to be: the old one follows, and the handover is complete. `startTarget`: it is not running. */
   | { readonly kind: "forward"; readonly startTarget: boolean }
-  /** The old primary is down and nobody was promoted: it comes back. */
+  /** The old primary is down and nobody was promoted: once the ticket is taken away, it comes back. */
   | { readonly kind: "restore" }
+  /** Another member was promoted meanwhile: the handover is void, and both its parties are former members of it. */
+  | { readonly kind: "overtaken"; readonly by: string }
   | { readonly kind: "stop"; readonly reason: string };
 
-export function recoveryOf(journal: Journal, observations: readonly MemberObservation[]): Recovery {
-  const unread = observations.filter(
-    (observation) =>
-      !observation.reached ||
-      (observation.postgres === undefined && !["inactive", "failed"].includes(observation.local.unit)),
-  );
-  const reached = reachedMembers(observations);
-  const writable = reached.filter((observation) => observation.postgres?.inRecovery === false);
-  const only = writable[0];
-  if (writable.length > 1) {
-    return {
-      kind: "stop",
-      reason: `${writable.map((observation) => observation.member).join(" and ")} are both writable`,
-    };
-  }
-  if (only?.member === journal.to) return { kind: "forward", startTarget: false };
-  if (only?.member === journal.from) {
+interface Scene {
+  readonly journal: Journal;
+  readonly reached: readonly ReachedMember[];
+  /** Members that may be primary without our knowing. */
+  readonly unread: readonly MemberObservation[];
+  readonly writable: readonly ReachedMember[];
+  /** Undefined: not declared any more, or not reached. */
+  readonly old: ReachedMember | undefined;
+  readonly target: ReachedMember | undefined;
+}
+
+/** The first rule that matches wins; each knows that the ones before it did not. */
+const rules: readonly ((scene: Scene) => Recovery | undefined)[] = [
+  ({ writable }) =>
+    writable.length > 1 ? stop(`${writable.map(({ member }) => member).join(" and ")} are both writable`) : undefined,
+  ({ journal, writable }) => (isOnly(writable, journal.to) ? { kind: "forward", startTarget: false } : undefined),
+  // Consumed means only forward, whatever else is seen.
+  ({ journal, writable, target }) => {
+    if (target === undefined || !holdsTicket(target, journal)) return undefined;
+    if (writable.length > 0)
+      return stop(`${writable[0]?.member} is writable, but ${journal.to} holds the right to be primary`);
+    return { kind: "forward", startTarget: target.postgres === undefined };
+  },
+  ({ journal, writable, unread }) => {
+    const third = writable[0];
+    if (third === undefined || third.member === journal.from) return undefined;
+    if (timelineOf(third) <= journal.timeline) return stop(`${third.member} became primary meanwhile`);
+    if (unread.length > 0) return stop(`${third.member} became primary meanwhile, and ${unreadText(unread)}`);
+    return { kind: "overtaken", by: third.member };
+  },
+  ({ journal, writable, unread, old }) => {
+    if (!isOnly(writable, journal.from)) return undefined;
     // A target that nobody can ask may be writable on its side: its journal stays until it can be asked.
-    if (unread.some((observation) => observation.member === journal.to)) {
-      return { kind: "stop", reason: `${journal.to} cannot be read, and may be primary as well` };
+    if (unread.some(({ member }) => member === journal.to)) {
+      return stop(`${journal.to} cannot be read, and may be primary as well`);
     }
-    return { kind: "clear" };
-  }
-  if (only !== undefined) return { kind: "stop", reason: `${only.member} became primary meanwhile` };
-  if (unread.length > 0) {
-    return {
-      kind: "stop",
-      reason: `${unread.map((observation) => observation.member).join(", ")} cannot be read, and may be primary`,
-    };
-  }
-  const timelineOf = ({ local, postgres }: ReachedMember) => postgres?.timeline ?? local.controlData?.timeline ?? 0;
-  const ahead = reached.filter((observation) => timelineOf(observation) > journal.timeline);
-  const target = reached.find((observation) => observation.member === journal.to);
-  const highest = Math.max(...ahead.map(timelineOf));
-  if (
-    target !== undefined &&
-    target.postgres === undefined &&
-    !target.local.standbySignal &&
-    timelineOf(target) === highest
-  ) {
-    return { kind: "forward", startTarget: true };
-  }
-  if (ahead.length > 0) {
-    return {
-      kind: "stop",
-      reason: `nobody is writable, but the timeline of ${ahead.map((observation) => observation.member).join(", ")} is higher than ${journal.timeline}`,
-    };
-  }
-  const old = reached.find((observation) => observation.member === journal.from);
-  if (old === undefined || old.local.dataDirectory !== "data" || timelineOf(old) !== journal.timeline) {
-    return {
-      kind: "stop",
-      reason: `${journal.from} has no data on timeline ${journal.timeline}, on which it was primary`,
-    };
+    const stopping = old?.local.switch?.epoch === journal.epoch && old.local.switch.state === "stopping";
+    return { kind: stopping ? "restore" : "clear" };
+  },
+  ({ unread }) => (unread.length > 0 ? stop(unreadText(unread)) : undefined),
+  ({ journal, reached, target }) => {
+    const ahead = reached.filter((seen) => timelineOf(seen) > journal.timeline);
+    if (ahead.length === 0) return undefined;
+    const highest = Math.max(...ahead.map(timelineOf));
+    const promoted = target?.postgres === undefined && target?.local.standbySignal === false;
+    if (target !== undefined && promoted && timelineOf(target) === highest)
+      return { kind: "forward", startTarget: true };
+    return stop(
+      `nobody is writable, but the timeline of ${ahead.map(({ member }) => member).join(", ")} is higher than ${journal.timeline}`,
+    );
+  },
+  ({ journal, old }) =>
+    old === undefined || old.local.dataDirectory !== "data" || timelineOf(old) !== journal.timeline
+      ? stop(`${journal.from} has no data on timeline ${journal.timeline}, on which it was primary`)
+      : undefined,
+];
+
+/**
+ * `observations` are of the declared members: a party of the handover that is not among them was taken out, which is the
+ * operator's word that it is fenced.
+ */
+export function recoveryOf(journal: Journal, observations: readonly MemberObservation[]): Recovery {
+  const reached = reachedMembers(observations);
+  const scene: Scene = {
+    journal,
+    reached,
+    unread: observations.filter((seen) => !wasRead(seen)),
+    writable: reached.filter(isWritable),
+    old: reached.find(({ member }) => member === journal.from),
+    target: reached.find(({ member }) => member === journal.to),
+  };
+  for (const rule of rules) {
+    const recovery = rule(scene);
+    if (recovery !== undefined) return recovery;
   }
   return { kind: "restore" };
+}
+
+function stop(reason: string): Recovery {
+  return { kind: "stop", reason };
+}
+
+function isOnly(writable: readonly ReachedMember[], member: string): boolean {
+  return writable.length === 1 && writable[0]?.member === member;
+}
+
+function holdsTicket({ local }: ReachedMember, journal: Journal): boolean {
+  const { ticket } = local;
+  return ticket?.epoch === journal.epoch && (ticket.state === "consumed" || ticket.state === "promoted");
+}
+
+function unreadText(unread: readonly MemberObservation[]): string {
+  return `${unread.map(({ member }) => member).join(", ")} cannot be read, and may be primary`;
+}
+
+function timelineOf({ local, postgres }: ReachedMember): number {
+  return postgres?.timeline ?? local.controlData?.timeline ?? 0;
 }

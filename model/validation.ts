@@ -98,7 +98,7 @@ function readMembers(
         remedy: "Declare it under pgha:hosts, or write { host: ... }.",
       });
     }
-    const addresses = hosts.find((candidate) => candidate.name === hostName)?.addresses;
+    const host = hosts.find((candidate) => candidate.name === hostName);
     return [
       {
         name,
@@ -107,8 +107,10 @@ function readMembers(
         dataDirectory: member.dataDirectory ?? defaultDataDirectory(parts?.postgresVersion ?? 0, cluster, name),
         ...(member.walDirectory === undefined ? {} : { walDirectory: member.walDirectory }),
         candidate: member.candidate,
-        replicationAddress: addresses?.replication ?? "",
-        serviceAddress: addresses?.service ?? "",
+        replicationAddress: host?.addresses.replication ?? "",
+        serviceAddress: host?.addresses.service ?? "",
+        sshPort: host?.ssh.port ?? 22,
+        hostKey: host?.ssh.hostKey ?? "",
       },
     ];
   });

@@ -1,6 +1,9 @@
+import { createHash } from "node:crypto";
+import { dirname } from "node:path/posix";
 import { z } from "zod";
+import { agentProgram, startGate } from "../agent/program.ts";
 import { type Fault, UserError } from "../model/fault.ts";
-import { memberPaths } from "../model/names.ts";
+import { agentPath, memberPaths, startGatePath } from "../model/names.ts";
 import { CommandFailed, RemoteError } from "../remote/errors.ts";
 import { readFiles, writeFile } from "../remote/files.ts";
 import { checkInputs, lastSeen } from "./inputs.ts";
@@ -14,7 +17,21 @@ const inputsSchema = z.strictObject({
   walDirectory: z.string().optional(),
   /** The whole unit file. */
   unit: z.string(),
+  /** SHA-256 of the host helper that lies beside it. */
+  helper: z.string().optional(),
 });
+
+/** The host helper, the same for every instance of a host: what happens there without an orchestrator. */
+const helperFiles = [
+  { path: agentPath, content: agentProgram },
+  { path: startGatePath, content: startGate },
+];
+
+function digest(contents: readonly string[]): string {
+  return createHash("sha256").update(contents.join("\0")).digest("hex");
+}
+
+const helper = digest(helperFiles.map(({ content }) => content));
 
 type InstanceInputs = z.infer<typeof inputsSchema>;
 
@@ -23,12 +40,14 @@ export const instance: ResourceType = {
   token: "pgha:index:Instance",
   secrets: [],
   check(news, oldInputs) {
-    const { inputs, faults } = checkInputs(inputsSchema as z.ZodType<Properties>, news);
+    const { inputs, faults } = checkInputs(inputsSchema as z.ZodType<Properties>, { ...news, helper });
     return { inputs, faults: [...faults, ...movedDirectories(inputs, oldInputs)] };
   },
   diff({ outputs, news }) {
     if (outputs.host !== news.host) return { host: { kind: "replace" } };
-    return outputs.unit === news.unit ? {} : { unit: { kind: "update" } };
+    return Object.fromEntries(
+      ["unit", "helper"].filter((key) => outputs[key] !== news[key]).map((key) => [key, { kind: "update" } as const]),
+    );
   },
   async create(context, { inputs, preview }) {
     const declared = inputsSchema.parse(inputs);
@@ -39,8 +58,12 @@ export const instance: ResourceType = {
     if (imported) throw new UserError(`${id}: an instance is not imported; declare it, it takes over what is there.`);
     const declared = inputsSchema.parse(inputs);
     try {
-      const [unit] = await readFiles(context.hosts.host(declared.host), [unitPath(declared)]);
-      return { id, outputs: { ...inputs, unit: unit?.content ?? "" } };
+      const paths = [unitPath(declared), ...helperFiles.map(({ path }) => path)];
+      const [unit, ...laid] = await readFiles(context.hosts.host(declared.host), paths);
+      return {
+        id,
+        outputs: { ...inputs, unit: unit?.content ?? "", helper: digest(laid.map((file) => file?.content ?? "")) },
+      };
     } catch (error) {
       const seen = lastSeen(outputs, error);
       if (seen === undefined) throw error;
@@ -112,7 +135,8 @@ function unitPath(declared: InstanceInputs): string {
 const directoriesScript = `
 set -eu
 config=$1 state=$2 log=$3 marker=$4; shift 4
-install -d -o root -g root -m 0755 /etc/pgha "$(dirname "$config")"
+helper=$1; shift
+install -d -o root -g root -m 0755 /etc/pgha "$(dirname "$config")" "$helper"
 install -d -o root -g postgres -m 0750 "$config"
 install -d -o root -g root -m 0700 /var/lib/pgha "$(dirname "$state")" "$state"
 install -d -o postgres -g postgres -m 0750 "$log"
@@ -137,11 +161,18 @@ async function prepare(context: Context, declared: InstanceInputs): Promise<void
       paths.stateDirectory,
       paths.logDirectory,
       paths.marker,
+      dirname(agentPath),
       ...data,
     ],
     limitSeconds: 30,
     purpose: `make the directories of ${declared.member}`,
   });
+  // Before the unit: systemd calls them at the next start.
+  await Promise.all(
+    helperFiles.map(({ path, content }) =>
+      writeFile(host, { path, content, owner: "root", group: "root", mode: "0755", limitSeconds: 20 }),
+    ),
+  );
   const changed = await writeFile(host, {
     path: unitPath(declared),
     content: declared.unit,

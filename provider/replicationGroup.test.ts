@@ -56,9 +56,9 @@ describe("check", () => {
   it("adds every file of every member, so that a diff can show its lines", () => {
     const { configuration } = checked() as { configuration: Record<string, Record<string, string>> };
     expect(Object.entries(configuration).map(([member, files]) => [member, Object.keys(files)])).toEqual([
-      ["pg1", ["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "role.conf"]],
-      ["pg2", ["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "role.conf"]],
-      ["pg3", ["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "role.conf"]],
+      ["pg1", ["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "member.json", "known_hosts", "role.conf"]],
+      ["pg2", ["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "member.json", "known_hosts", "role.conf"]],
+      ["pg3", ["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "member.json", "known_hosts", "role.conf"]],
     ]);
     expect(configuration.pg2?.["role.conf"]).toContain("primary_slot_name = 'pgha_pg2'\n");
   });

@@ -1,15 +1,5 @@
 import { execFileSync } from "node:child_process";
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -38,7 +28,6 @@ beforeEach(() => {
   symlinkSync(python, at("bin", "python3"));
   mkdirSync(at("data", "global"), { recursive: true });
   writeFileSync(at("data", "PG_VERSION"), "17\n");
-  writeFileSync(at("data", "global", "pg_control"), controlFile("in production"));
   unitIs("active");
   program(
     "systemctl",
@@ -55,42 +44,12 @@ function program(name: string, script: string): void {
   chmodSync(at("bin", name), 0o755);
 }
 
-/** What systemctl was told to do, `show` left out. */
-function calls(): string[] {
-  if (!existsSync(at("calls"))) return [];
-  return readFileSync(at("calls"), "utf8")
-    .trim()
-    .split("\n")
-    .filter((call) => call !== "" && !call.startsWith("show "));
-}
-
 function unitText(activeState: string): string {
   return `LoadState=loaded\nActiveState=${activeState}\nUnitFileState=enabled\n`;
 }
 
 function unitIs(activeState: string): void {
   writeFileSync(at("unit"), unitText(activeState));
-}
-
-/** A shell command with the same effect, for what happens during a call. */
-function unitBecomes(activeState: string): string {
-  return `printf '${unitText(activeState).replaceAll("\n", "\\n")}' > ${at("unit")}`;
-}
-
-/** The first 64 bytes of pg_control, as src/include/catalog/pg_control.h lays them out. */
-function controlFile(state: "shut down" | "in production"): Buffer {
-  const bytes = Buffer.alloc(64);
-  bytes.writeBigUInt64LE(7_000_000_000_000_000_001n, 0);
-  bytes.writeUInt32LE(state === "shut down" ? 1 : 6, 16);
-  bytes.writeBigUInt64LE(0x1_0300_0060n, 32);
-  bytes.writeUInt32LE(3, 48);
-  return bytes;
-}
-
-/** A shell command: PostgreSQL writes that it is shut down, in place, as it does. */
-function postgresShutsDown(): string {
-  writeFileSync(at("shut-down"), controlFile("shut down"));
-  return `dd if=${at("shut-down")} of=${at("data", "global", "pg_control")} conv=notrunc status=none`;
 }
 
 const bootSeconds = () => Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
@@ -133,6 +92,11 @@ describe("observe", () => {
         journal: at("journal.json"),
         lock: at("lock.json"),
         programs: at("bin"),
+        ticket: at("ticket.json"),
+        switch: at("switch.json"),
+        gateReason: at("gate"),
+        channelKey: at("channel_key"),
+        authorized: at("authorized"),
         ...overrides,
       },
       z.record(z.string(), z.unknown()),
@@ -146,6 +110,11 @@ describe("observe", () => {
       marker: null,
       journal: null,
       lock: { epoch: 0, holder: "", since: "", alive: false },
+      ticket: null,
+      switch: null,
+      gate: null,
+      channelKey: null,
+      authorized: null,
       dataDirectory: "missing",
       standbySignal: false,
       controlData: null,
@@ -287,125 +256,5 @@ describe("hold", () => {
     await expect(conversation.answer(20)).rejects.toThrow("the hold helper ended without an answer");
     expect(file()).toMatchObject({ epoch: 1, holder: "bert@laptop" });
     expect(await (await hold(2)).answer(20)).toMatchObject({ result: "refused", alive: true });
-  });
-});
-
-/** Arms a verb that works on the primary under the lock. */
-function underLock(verb: string, limitSeconds = 10): Promise<AgentConversation> {
-  return converse(verb, { dataDirectory: at("data"), unit, lock: at("lock.json"), epoch: 5, limitSeconds });
-}
-
-const standbySignal = () => existsSync(at("data", "standby.signal"));
-
-describe("demote", () => {
-  it("leaves the primary alone until it is told to go", async () => {
-    lockIs();
-    const conversation = await underLock("demote");
-    expect(await conversation.answer(20)).toEqual({ result: "armed" });
-    conversation.end();
-    expect(await conversation.answer(20)).toEqual({ result: "disarmed" });
-    const other = await underLock("demote");
-    await other.answer(20);
-    other.say("no");
-    expect(await other.answer(20)).toEqual({ result: "disarmed" });
-    expect(calls()).toEqual([]);
-    expect(standbySignal()).toBe(false);
-  });
-
-  it("stops it through systemd, makes it a standby, and answers as soon as pg_control says so", async () => {
-    lockIs();
-    // The postmaster lingers until the test has its answer.
-    program(
-      "on-stop",
-      `${postgresShutsDown()}; while [ ! -e ${at("answered")} ]; do sleep 0.05; done; touch ${at("gone")}`,
-    );
-    const conversation = await underLock("demote");
-    await conversation.answer(20);
-    conversation.say("go");
-    const answer = await conversation.answer(20);
-    expect(answer).toEqual({
-      result: "shut down",
-      systemIdentifier: "7000000000000000001",
-      checkpointLsn: "1/3000060",
-      timeline: 3,
-      milliseconds: expect.any(Number),
-    });
-    expect(existsSync(at("gone"))).toBe(false);
-    writeFileSync(at("answered"), "");
-    expect(calls()).toEqual([`stop --no-block ${unit}`]);
-    expect(standbySignal()).toBe(true);
-    expect(statSync(at("data", "standby.signal")).uid).toBe(statSync(at("data")).uid);
-  });
-
-  it("says so when it is not shut down in time", async () => {
-    lockIs();
-    const conversation = await underLock("demote", 0.2);
-    await conversation.answer(20);
-    conversation.say("go");
-    expect(await conversation.answer(20)).toEqual({ result: "not shut down" });
-    expect(standbySignal()).toBe(true);
-  });
-
-  it.each<[string, Partial<Lock>]>([
-    ["was taken over", { epoch: 6 }],
-    ["ran out", { renewedSecondsAgo: 31 }],
-    ["was given back", { holder: "" }],
-  ])("does nothing when the lock %s", async (_, overrides) => {
-    lockIs(overrides);
-    const conversation = await underLock("demote");
-    await conversation.answer(20);
-    conversation.say("go");
-    expect(await conversation.answer(20)).toMatchObject({ result: "lock lost", epoch: overrides.epoch ?? 5 });
-    expect(calls()).toEqual([]);
-    expect(standbySignal()).toBe(false);
-  });
-});
-
-describe("restore", () => {
-  beforeEach(() => writeFileSync(at("data", "standby.signal"), ""));
-
-  it("starts the old primary as what it was, when it has stopped", async () => {
-    lockIs();
-    program("on-stop", unitBecomes("inactive"));
-    expect(await (await underLock("restore")).answer(20)).toEqual({ result: "started" });
-    expect(calls()).toEqual([`stop --no-block ${unit}`, `reset-failed ${unit}`, `start --no-block ${unit}`]);
-    expect(standbySignal()).toBe(false);
-  });
-
-  it("does not wait for a postmaster that lingers after its shutdown", async () => {
-    lockIs();
-    unitIs("deactivating");
-    program("on-stop", postgresShutsDown());
-    program("on-kill", unitBecomes("failed"));
-    expect(await (await underLock("restore")).answer(20)).toEqual({ result: "started" });
-    expect(calls()).toEqual([
-      `stop --no-block ${unit}`,
-      `kill --kill-who=main --signal=SIGQUIT ${unit}`,
-      `reset-failed ${unit}`,
-      `start --no-block ${unit}`,
-    ]);
-  });
-
-  it("does not crash one that is still shutting down, and starts none beside it", async () => {
-    lockIs();
-    unitIs("deactivating");
-    expect(await (await underLock("restore", 0.3)).answer(20)).toEqual({ result: "not stopped" });
-    expect(calls()).toEqual([`stop --no-block ${unit}`]);
-    expect(standbySignal()).toBe(true);
-  });
-
-  it("does nothing when the lock was taken over", async () => {
-    lockIs({ epoch: 6 });
-    expect(await (await underLock("restore")).answer(20)).toMatchObject({ result: "lock lost", epoch: 6 });
-    expect(calls()).toEqual([]);
-    expect(standbySignal()).toBe(true);
-  });
-
-  it("does not start it when the lock was taken over meanwhile", async () => {
-    lockIs();
-    program("on-stop", `${unitBecomes("inactive")}; printf '%s' '${lockText({ epoch: 6 })}' > ${at("lock.json")}`);
-    expect(await (await underLock("restore")).answer(20)).toMatchObject({ result: "lock lost", epoch: 6 });
-    expect(calls()).toEqual([`stop --no-block ${unit}`]);
-    expect(standbySignal()).toBe(true);
   });
 });

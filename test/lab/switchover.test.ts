@@ -62,7 +62,7 @@ describe("a planned switchover of three members", () => {
     expect(report).toMatch(/switchover pg1 -> pg2 done: outage \d\.\d\d s\n/);
     expect(report).toContain("primary    pg1 (timeline 1) -> pg2 (timeline 2)");
     expect(report).toMatch(
-      /outage {5}\d\.\d\d s measured, 0\.\d\d s predicted \(ms: shut down \+\d+, proved \+\d+, writable \+\d+, acknowledged \+\d+\)/,
+      /outage {5}\d\.\d\d s measured, 0\.\d\d s predicted \(ms: shut down \+\d+, proved \+\d+, promoted \+\d+, acknowledged \+\d+, follows \+\d+\)/,
     );
     const lsn = /pg2 had the whole shutdown checkpoint (\S+) of pg1/.exec(report)?.[1] ?? "no LSN in the report";
     const [high, low] = lsn.split("/");
@@ -166,8 +166,8 @@ describe("two members with quorum 1 and WAL segments of 16 MB", () => {
     expect(await cluster.roles()).toEqual(["pg1 t 2", "pg2 f 2"]);
     expectSafe(await observed.finish());
     const report = reportIn(up.output);
-    const [, writable, acknowledged] = /writable \+(\d+), acknowledged \+(\d+)\)/.exec(report) ?? [];
-    expect(Number(acknowledged) - Number(writable), report).toBeGreaterThan(100);
+    const [, promoted, acknowledged] = /promoted \+(\d+),.* acknowledged \+(\d+)/.exec(report) ?? [];
+    expect(Number(acknowledged) - Number(promoted), report).toBeGreaterThan(100);
     expect(Number(acknowledged), report).toBeLessThan(5000);
     expect(await sql(lab, "pg2", "select application_name, sync_state from pg_stat_replication")).toBe("pg1|quorum");
   });

@@ -261,6 +261,8 @@ describe("a cluster", () => {
       candidate: true,
       replicationAddress: `203.0.113.1${number}`,
       serviceAddress: `198.51.100.1${number}`,
+      sshPort: 22,
+      hostKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIexample",
     });
     expect(propsOf(found, "pgha:index:ReplicationGroup orders")).toEqual({
       cluster: "orders",

@@ -80,6 +80,10 @@ export function unreachable(member: string): MemberObservation {
   return { member, reached: false, reason: "no answer within 8 s" };
 }
 
+function channelKeyOf(member: string): string {
+  return `ssh-ed25519 AAAA${member} pgha orders ${member}\n`;
+}
+
 function local(member: string, overrides: ReachedOverrides): LocalFacts {
   const dataDirectory = `/var/lib/postgresql/17/orders-${member}`;
   return {
@@ -96,6 +100,8 @@ function local(member: string, overrides: ReachedOverrides): LocalFacts {
     unit: "active",
     unitEnabled: true,
     files: {},
+    channelKey: channelKeyOf(member),
+    authorized: ["pg1", "pg2", "pg3", "pg4", "pg5"].map(channelKeyOf).join(""),
     freeBytes: 10 * 1024 ** 3,
     ...overrides.local,
   };

@@ -12,6 +12,8 @@ export function member(name: string, overrides: Partial<MemberDeclaration> = {})
     candidate: true,
     replicationAddress: `203.0.113.1${number}`,
     serviceAddress: `198.51.100.1${number}`,
+    sshPort: 22,
+    hostKey: `ssh-ed25519 AAAAhostkeyof${name}`,
     ...overrides,
   };
 }

@@ -1,0 +1,161 @@
+# --- gate: before PostgreSQL starts without anybody who has proved the right to it
+
+GATE_RETRY_SECONDS = 2
+
+
+def verdict(own, answers, member_count):
+    """May a former primary start as primary, by its own state and what the others say? None, or why not yet."""
+    for name, answer in sorted(answers.items()):
+        if answer.get("systemIdentifier") not in ("", own["systemIdentifier"]) and "timeline" in answer:
+            return "%s holds another database (system identifier %s)" % (name, answer["systemIdentifier"])
+        if answer.get("timeline", 0) > own["timeline"]:
+            return "%s is on timeline %d, this member on %d: it was promoted meanwhile" % (
+                name,
+                answer["timeline"],
+                own["timeline"],
+            )
+        if answer.get("state") == "in production":
+            return "%s is in production" % name
+        if answer.get("ticketState") == "consumed":
+            return "%s holds the right to be primary (epoch %d)" % (name, answer["ticketEpoch"])
+    answered = 1 + sum(1 for answer in answers.values() if "timeline" in answer)
+    if answered * 2 > member_count:
+        return None
+    silent = ["%s: %s" % (name, answer["unreachable"]) for name, answer in sorted(answers.items()) if "unreachable" in answer]
+    return "only %d of %d members answer (%s)" % (answered, member_count, "; ".join(silent))
+
+
+def ask_all(member):
+    answers = {}
+
+    def ask(name):
+        answers[name] = ask_peer(member, name, {"ask": "state"}, 5)
+
+    asking = [threading.Thread(target=ask, args=(peer["member"],)) for peer in member["peers"]]
+    for one in asking:
+        one.start()
+    for one in asking:
+        one.join()
+    return answers
+
+
+def gate(path):
+    """Returns when PostgreSQL may start. Everything is read anew each time: an orchestrator may have put it right."""
+    told = None
+    while True:
+        member = read_member(path)
+        reason = reason_to_wait(member)
+        if reason is None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(member["gateReason"])
+            return
+        if reason != told:
+            print("%s does not start: %s" % (member["member"], reason), file=sys.stderr, flush=True)
+            os.makedirs(os.path.dirname(member["gateReason"]), mode=0o700, exist_ok=True)
+            with open(member["gateReason"], "w", encoding="utf-8") as file:
+                file.write(reason)
+            told = reason
+        time.sleep(GATE_RETRY_SECONDS)
+
+
+def reason_to_wait(member):
+    marker = read_record(member["marker"])
+    if marker.get("state") != "ready":
+        return "its data is not complete (%s)" % marker.get("state", "no marker")
+    switch = read_switch(member)
+    if switch["state"] == "stopping":
+        # In the same boot the unit of the handover lives, and settles it.
+        if switch["boot"] == boot_id() and journal_epoch(member) == switch["epoch"]:
+            return "a handover is under way (epoch %d)" % switch["epoch"]
+        return settle_at_start(member, switch["epoch"])
+    if is_marked_standby(member):
+        return None
+    journal = read_record(member["journal"])
+    if journal.get("to") == member["member"] and not has_pass(member):
+        return old_primarys_word(member, journal)
+    if has_pass(member):
+        return None
+    own = control_data(member["programs"], member["dataDirectory"])
+    if own is None:
+        return "its pg_control cannot be read"
+    reason = verdict(own, ask_all(member), 1 + len(member["peers"]))
+    if reason is None:
+        with guarded(member["lock"]):
+            write_pass(member)
+    return reason
+
+
+def has_pass(member):
+    return (read_text(member["pass"]) or "").strip() == boot_id()
+
+
+def old_primarys_word(member, journal):
+    """After a boot, the target of a handover that is not ended: a dead one may have been given up, and the old primary
+    brought back. Neither of the two starts as primary without the other's word; a majority cannot know."""
+    answer = ask_peer(member, journal["from"], {"ask": "state"}, 5)
+    given = (answer.get("switchEpoch"), answer.get("switchState"))
+    if given in ((journal["epoch"], "stopping"), (journal["epoch"], "followed")):
+        with guarded(member["lock"]):
+            write_pass(member)
+        return None
+    return "whether %s came back as primary is not known: %s" % (
+        journal["from"],
+        answer.get("unreachable", "its switch says %s of epoch %s" % (given[1], given[0])),
+    )
+
+
+def settle_at_start(member, epoch):
+    """This host died between the order to stop and its end: the ticket is taken away, or it was consumed."""
+    journal = read_record(member["journal"])
+    if journal.get("epoch") != epoch:
+        with guarded(member["lock"]):
+            write_switch(member, epoch, "followed")
+        return None if is_marked_standby(member) else "an orchestrator is at work"
+    answer = ask_peer(member, journal["to"], revocation(epoch, journal["timeline"]), 5)
+    outcome = answer.get("answer")
+    with guarded(member["lock"]):
+        if outcome in ("consumed", "promoted", "overtaken"):
+            write_switch(member, epoch, "followed")
+        elif outcome == "revoked" and not lock_state(member["lock"])["alive"]:
+            unmark_standby(member)
+            write_switch(member, epoch, "restored")
+            write_pass(member)
+        else:
+            return "whether %s was promoted is not known: %s" % (journal["to"], answer.get("unreachable", outcome))
+    return None
+
+
+def started(path):
+    """After PostgreSQL's start: a promotion that this host's death cut off is completed, with the old primary's word."""
+    member = read_member(path)
+    ticket, journal = read_ticket(member), read_record(member["journal"])
+    while ticket["state"] == "consumed" and journal.get("epoch") == ticket["epoch"] and is_marked_standby(member):
+        if ticket["boot"] == boot_id() or old_primarys_word(member, journal) is None:
+            complete_promotion(member)
+            return
+        time.sleep(GATE_RETRY_SECONDS)
+        ticket, journal = read_ticket(member), read_record(member["journal"])
+
+
+def admit(arguments):
+    """An orchestrator that holds the cluster has confirmed that this member is the primary: it may start as such."""
+    member = read_member(arguments["member"])
+    if while_held(arguments, lambda: write_pass(member)):
+        say(result="admitted")
+
+
+def take_back(arguments):
+    """The ticket of a handover that its orchestrator left is taken away, or it is too late."""
+    member = read_member(arguments["member"])
+    say(result=revoke(member, arguments["journal"], arguments["timeline"]))
+
+
+def complete(arguments):
+    member = read_member(arguments["member"])
+
+    def forward():
+        if read_ticket(member)["state"] == "consumed":
+            promote(member)
+
+    if while_held(arguments, forward):
+        say(result="forward")

@@ -1,0 +1,84 @@
+# --- lock: one orchestrator at a time. Its life is measured on this host's boot clock, so no clock can be set wrong.
+
+LOCK_LIFE_SECONDS = 30
+
+
+def read_lock(path):
+    free = {"epoch": 0, "holder": "", "since": "", "renewed": 0.0, "boot": ""}
+    lock = read_record(path)
+    # A damaged file must not keep anybody from looking at the member.
+    return lock if free.keys() <= lock.keys() else free
+
+
+def lock_state(path):
+    lock = read_lock(path)
+    age = boot_clock() - lock["renewed"]
+    alive = lock["holder"] != "" and lock["boot"] == boot_id() and age < LOCK_LIFE_SECONDS
+    return {"epoch": lock["epoch"], "holder": lock["holder"], "since": lock["since"], "alive": alive}
+
+
+@contextlib.contextmanager
+def guarded(lock_path):
+    """Nobody takes the lock, the ticket or the right to start this member meanwhile."""
+    os.makedirs(os.path.dirname(lock_path), exist_ok=True)
+    guard = os.open(lock_path + ".guard", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(guard)
+
+
+def hold(arguments):
+    """Takes the lock, then obeys lines: `renew`, `release`. End of input leaves it to run out."""
+    path, epoch = arguments["path"], arguments["epoch"]
+
+    def change(holder, must_be_ours):
+        with guarded(path):
+            current = lock_state(path)
+            # A hold that ran out is not revived: others may have acted on its end.
+            if must_be_ours and (current["epoch"] != epoch or not current["alive"]):
+                return current
+            if not must_be_ours and (current["alive"] or current["epoch"] >= epoch):
+                return current
+            write_durably(
+                path,
+                to_json(
+                    {
+                        "epoch": epoch,
+                        "holder": holder,
+                        "since": arguments["since"],
+                        "renewed": boot_clock(),
+                        "boot": boot_id(),
+                    }
+                ),
+            )
+            return None
+
+    refused = change(arguments["holder"], False)
+    if refused is not None:
+        say(result="refused", **refused)
+        return
+    say(result="held")
+    for line in sys.stdin:
+        word = line.strip()
+        refused = change("" if word == "release" else arguments["holder"], True)
+        say(result="lost" if refused else word)
+        if refused or word == "release":
+            return
+
+
+def is_held(lock_path, epoch):
+    current = lock_state(lock_path)
+    return current["alive"] and current["epoch"] == epoch
+
+
+def while_held(arguments, act):
+    """Does `act` only while this host's lock is alive and of our epoch; meanwhile nobody can take it over. A word that
+    arrives late, from an orchestrator that was cut off or asleep, so does nothing."""
+    with guarded(arguments["lock"]):
+        if not is_held(arguments["lock"], arguments["epoch"]):
+            say(result="lock lost", **lock_state(arguments["lock"]))
+            return False
+        act()
+        return True

@@ -1,0 +1,34 @@
+# --- what this program can be asked to do
+
+PROGRAM = "/usr/local/lib/pgha/agent.py"
+
+VERBS = {
+    "observe": observe,
+    "hold": hold,
+    "drive": drive,
+    "give": give,
+    "take": take,
+    "guard": guard,
+    "admit": admit,
+    "back": back,
+    "take_back": take_back,
+    "complete": complete,
+}
+
+# Started by systemd with the path of a member's description.
+UNIT_VERBS = {"gate": gate, "started": started}
+
+
+def main(words):
+    verb = words[0]
+    if verb in VERBS:
+        VERBS[verb](ast.literal_eval(words[1]))
+    elif verb in UNIT_VERBS:
+        UNIT_VERBS[verb](words[1])
+    elif verb == "channel" and all(re.fullmatch("[a-z][a-z0-9-]*", word) for word in words[1:3]) and len(words) == 3:
+        channel(read_member("/etc/pgha/%s/%s/member.json" % (words[1], words[2])))
+    else:
+        sys.exit("agent.py: found %s, expected one of its verbs." % verb)
+
+
+main(sys.argv[1:])

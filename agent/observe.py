@@ -1,0 +1,102 @@
+# --- observe
+
+CONTROL_FIELDS = {
+    "Database system identifier": "systemIdentifier",
+    "Database cluster state": "state",
+    "Latest checkpoint location": "checkpointLsn",
+    "Latest checkpoint's TimeLineID": "timeline",
+    "Min recovery ending loc's timeline": "recoveryTimeline",
+}
+
+
+def control_data(programs, directory):
+    program = os.path.join(programs, "pg_controldata")
+    if not os.path.exists(program):
+        return None
+    code, text = run([program, "-D", directory], 10)
+    if code != 0:
+        return None
+    found = {}
+    for line in text.splitlines():
+        label, _, value = line.partition(":")
+        if label in CONTROL_FIELDS:
+            found[CONTROL_FIELDS[label]] = value.strip()
+    if "systemIdentifier" not in found:
+        return None
+    found["timeline"] = max(
+        int(found["timeline"]),
+        int(found.pop("recoveryTimeline", "0")),
+        newest_history(os.path.join(directory, "pg_wal")),
+    )
+    return found
+
+
+def newest_history(directory):
+    """pg_control lags: WAL of a new timeline may be here, and acknowledged, while it still names the old one."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return 0
+    return max([int(name[:8], 16) for name in names if re.fullmatch("[0-9A-F]{8}\\.history", name)], default=0)
+
+
+def directory_kind(path):
+    try:
+        names = os.listdir(path)
+    except FileNotFoundError:
+        return "missing"
+    except NotADirectoryError:
+        return "foreign"
+    if not names:
+        return "empty"
+    return "data" if "PG_VERSION" in names else "foreign"
+
+
+def unit_state(unit):
+    _, text = run(["systemctl", "show", unit, "--property=LoadState,ActiveState,SubState,UnitFileState"], 10)
+    properties = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    if properties.get("LoadState") != "loaded":
+        return "absent", False
+    if properties.get("SubState") == "start-pre":
+        return "waiting", properties.get("UnitFileState") == "enabled"  # at its boot gate: PostgreSQL does not run
+    return properties.get("ActiveState", "absent"), properties.get("UnitFileState") == "enabled"
+
+
+def existing_parent(path):
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def free_bytes(path):
+    stat = os.statvfs(existing_parent(path))
+    return stat.f_bavail * stat.f_frsize
+
+
+def ticket_seen(path):
+    ticket = read_record(path)
+    return {"epoch": ticket["epoch"], "state": ticket["state"]} if "state" in ticket else None
+
+
+def observe(arguments):
+    directory = arguments["dataDirectory"]
+    active, enabled = unit_state(arguments["unit"])
+    files = {path: read_text(path) for path in arguments["files"]}
+    say(
+        marker=read_text(arguments["marker"]),
+        journal=read_text(arguments["journal"]),
+        lock=lock_state(arguments["lock"]),
+        ticket=ticket_seen(arguments["ticket"]),
+        switch=read_record(arguments["switch"]) or None,
+        gate=read_text(arguments["gateReason"]) if active == "waiting" else None,
+        channelKey=read_text(arguments["channelKey"] + ".pub"),
+        authorized=read_text(arguments["authorized"]),
+        dataDirectory=directory_kind(directory),
+        standbySignal=os.path.exists(os.path.join(directory, "standby.signal")),
+        controlData=control_data(arguments["programs"], directory),
+        unit=active,
+        unitEnabled=enabled,
+        files={path: text for path, text in files.items() if text is not None},
+        freeBytes=free_bytes(directory),
+        now=time.time(),
+    )
