@@ -53,27 +53,45 @@ export function systemdRunsMachine(): boolean {
   return existsSync("/run/systemd/system");
 }
 
-/** Where Debian packages come from: the machine's own mirror where it has one, else deb.debian.org. */
+/** Where Debian packages come from: PGHA_LAB_MIRROR and PGHA_LAB_SECURITY_MIRROR, else the machine's own apt sources. */
 export interface Mirrors {
-  readonly debian: string;
-  readonly security: string;
+  /** Undefined when nobody says where: an image can then not be built, but one that was built before still boots. */
+  readonly debian: string | undefined;
+  /** Undefined: hosts do without security updates. */
+  readonly security: string | undefined;
 }
 
 export async function findMirrors(): Promise<Mirrors> {
-  const listed = await run(["apt-get", "indextargets", "--format", "$(REPO_URI)"]).catch(() => undefined);
-  const uris = [...new Set((listed?.stdout ?? "").split("\n").map((line) => line.trim().replace(/\/$/, "")))];
+  const listed = await run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)"]).catch(() => undefined);
+  return mirrorsOf(listed?.stdout ?? "", process.env);
+}
+
+/** `listed`: lines of address and label; the label is known only after an `apt-get update`. */
+export function mirrorsOf(listed: string, environment: Readonly<Record<string, string | undefined>>): Mirrors {
+  const sources = listed.split("\n").map((line) => {
+    const [uri = "", label = ""] = line.trim().split(" ");
+    return { uri: uri.replace(/\/$/, ""), label };
+  });
+  const find = (label: string, folder: string) =>
+    (sources.find((source) => source.label === label) ?? sources.find((source) => source.uri.endsWith(`/${folder}`)))
+      ?.uri;
   return {
-    debian: uris.find((uri) => /\/debian$/.test(uri)) ?? "http://deb.debian.org/debian",
-    security: uris.find((uri) => /\/debian-security$/.test(uri)) ?? "http://deb.debian.org/debian-security",
+    debian: environment.PGHA_LAB_MIRROR ?? find("Debian", "debian"),
+    security: environment.PGHA_LAB_SECURITY_MIRROR ?? find("Debian-Security", "debian-security"),
   };
 }
 
 /** sources.list lines of a suite. */
-export function sourcesList(suite: string, mirrors: Mirrors): string[] {
+export function sourcesList(suite: string, { debian, security }: Mirrors): string[] {
+  if (debian === undefined) {
+    throw new LabImpossible(
+      "lab: found no Debian archive in this machine's apt sources, expected one to make the hosts from. Name one: export PGHA_LAB_MIRROR=http://HOST/debian (and PGHA_LAB_SECURITY_MIRROR=http://HOST/debian-security).",
+    );
+  }
   return [
-    `deb ${mirrors.debian} ${suite} main`,
-    `deb ${mirrors.debian} ${suite}-updates main`,
-    `deb ${mirrors.security} ${suite}-security main`,
+    `deb ${debian} ${suite} main`,
+    `deb ${debian} ${suite}-updates main`,
+    ...(security === undefined ? [] : [`deb ${security} ${suite}-security main`]),
   ];
 }
 
@@ -104,7 +122,7 @@ export function resolvConf(): string {
  * documentation addresses for their mirrors). Each needs a route of its own inside the hosts.
  */
 export async function outsideAddressesInLabRanges(mirrors: Mirrors): Promise<string[]> {
-  const names = [mirrors.debian, mirrors.security].map((uri) => new URL(uri).hostname);
+  const names = [mirrors.debian, mirrors.security].flatMap((uri) => (uri === undefined ? [] : [new URL(uri).hostname]));
   const settings = await aptDownloadSettings();
   for (const match of settings.matchAll(/"(https?:\/\/[^"]+)"/g)) if (match[1]) names.push(new URL(match[1]).hostname);
   const servers = [...resolvConf().matchAll(/^nameserver\s+(\S+)/gm)].map((match) => match[1] ?? "");
