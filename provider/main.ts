@@ -15,6 +15,16 @@ await serveProvider({
   name: "pgha",
   version: readVersion(),
   loadTypes: async () => (await import("./registry.ts")).resourceTypes,
+  async prepareStack(settings, stack) {
+    const [{ parseConnections }, { agentSocketPath, serveAgent }] = await Promise.all([
+      import("../model/connections.ts"),
+      import("../remote/localAgent.ts"),
+    ]);
+    const privateKeyFile = parseConnections(settings).targets[0]?.privateKeyFile;
+    if (privateKeyFile === undefined) return;
+    const agent = await serveAgent({ privateKeyFile, socketPath: agentSocketPath(stack, privateKeyFile) });
+    process.once("exit", agent.close);
+  },
   async openHosts(settings) {
     const [{ parseConnections }, { openRemoteHosts }] = await Promise.all([
       import("../model/connections.ts"),

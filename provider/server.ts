@@ -8,6 +8,12 @@ import { createResourceCalls } from "./resourceCalls.ts";
 import type { Settings } from "./settings.ts";
 import { createSettingsCalls } from "./settingsCalls.ts";
 
+/** Whose resources these are. */
+export interface StackName {
+  readonly project: string;
+  readonly stack: string;
+}
+
 /** What a provider is, apart from the wire. */
 export interface ProviderDefinition {
   /** "pgha": the first part of its type tokens and the namespace of its configuration. */
@@ -20,6 +26,8 @@ export interface ProviderDefinition {
   loadTypes(): Promise<readonly ResourceType[]>;
   /** Called at the first command to a host. */
   openHosts(settings: Settings): Promise<RemoteHosts>;
+  /** Called when it is known which stack this is, before any resource; what fails in it is only told. Default: nothing. */
+  prepareStack?(settings: Settings, stack: StackName): Promise<void>;
 }
 
 /** What the calls of one provider process share. */

@@ -9,6 +9,7 @@ import type { Properties } from "./resource.ts";
 import { unary } from "./rpc.ts";
 import type { ProviderState } from "./server.ts";
 import { pickSettings, settingKeys } from "./settings.ts";
+import { errorText } from "./status.ts";
 import { decodeProperties, encodeProperties } from "./wire.ts";
 
 /** The RPCs that are about the provider itself, not about one resource. */
@@ -35,9 +36,10 @@ export function createSettingsCalls(state: ProviderState) {
       // Another address of a host changes how we get there, not what is there.
       new providerMessages.DiffResponse().setChanges(providerMessages.DiffResponse.DiffChanges.DIFF_NONE),
     ),
-    configure: unary((request: messages.ConfigureRequest) => {
+    configure: unary(async (request: messages.ConfigureRequest) => {
       const { values } = decodeProperties(request.getArgs());
       state.configuredSettings = pickSettings(values);
+      await prepareStack(state, request.getUrn());
       const response = new providerMessages.ConfigureResponse();
       response.setAcceptsecrets(true);
       response.setSupportspreview(true);
@@ -51,6 +53,18 @@ export function createSettingsCalls(state: ProviderState) {
     getMapping: unary(() => new providerMessages.GetMappingResponse()),
     getMappings: unary(() => new providerMessages.GetMappingsResponse()),
   };
+}
+
+/** Which stack it is stands in the provider's own URN: "urn:pulumi:prod::pgha::pulumi:providers:pgha::default". */
+async function prepareStack(state: ProviderState, urn: string | undefined): Promise<void> {
+  const [, stack, project] = /^urn:pulumi:([^:]+)::([^:]+)::/.exec(urn ?? "") ?? [];
+  if (stack === undefined || project === undefined) return;
+  try {
+    await state.definition.prepareStack?.(state.environmentSettings ?? state.configuredSettings, { project, stack });
+  } catch (error) {
+    // A refused Configure would block refresh and destroy too.
+    await state.engineLog?.send({ severity: "warn", text: errorText(error), urn: "", ephemeral: false });
+  }
 }
 
 /**

@@ -1,5 +1,5 @@
-import { execFile } from "node:child_process";
-import { mkdtempSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -40,6 +40,26 @@ function ask(socketPath: string, request: number[], bytes = 5): Promise<number[]
       resolve(answer);
     });
   });
+}
+
+const tsx = new URL("../node_modules/.bin/tsx", import.meta.url).pathname;
+
+/** A program that serves the key and then does more. */
+function scriptOf(directory: string, privateKeyFile: string, socketPath: string, more: string): string {
+  const script = join(directory, "serve.mts");
+  const module = JSON.stringify(new URL("./localAgent.ts", import.meta.url).href);
+  const options = JSON.stringify({ privateKeyFile, socketPath });
+  writeFileSync(script, `const { serveAgent } = await import(${module}); await serveAgent(${options}); ${more}`);
+  return script;
+}
+
+/** Another process that serves the key until it is killed. */
+function serveInProcess(directory: string, privateKeyFile: string, socketPath: string): ChildProcess {
+  const script = scriptOf(directory, privateKeyFile, socketPath, "setInterval(() => {}, 1000);");
+  const loader = new URL("../node_modules/tsx/dist/loader.mjs", import.meta.url).href;
+  const child = spawn(process.execPath, ["--import", loader, script], { stdio: "inherit" });
+  cleanups.push(() => child.kill("SIGKILL"));
+  return child;
 }
 
 describe("the agent", () => {
@@ -117,6 +137,21 @@ describe("the agent", () => {
     expect((await ask(first.socketPath, [0, 0, 0, 1, 11]))[4]).toBe(12);
   });
 
+  it("is served by the second as soon as the first has ended", async () => {
+    const directory = scratch();
+    const { privateKeyFile } = makeKeyPair(directory, "key");
+    const path = join(directory, "socket");
+    const first = serveInProcess(directory, privateKeyFile, path);
+    await expect.poll(() => existsSync(path), { timeout: 20_000 }).toBe(true);
+    const second = await serve(privateKeyFile, path);
+    first.kill("SIGKILL");
+    await expect
+      .poll(() => ask(path, [0, 0, 0, 1, 11]).then((answer) => answer[4], String), { timeout: 5000 })
+      .toBe(12);
+    second.close();
+    expect(existsSync(path)).toBe(false);
+  }, 30_000);
+
   it("does not take the place of a live one with another key", async () => {
     const directory = scratch();
     const first = await serve(makeKeyPair(directory, "key").privateKeyFile, join(directory, "socket"));
@@ -137,14 +172,7 @@ describe("the agent", () => {
   it("does not keep its process alive", async () => {
     const directory = scratch();
     const { privateKeyFile } = makeKeyPair(directory, "key");
-    const script = join(directory, "serve.mts");
-    const options = JSON.stringify({ privateKeyFile, socketPath: join(directory, "socket") });
-    const module = JSON.stringify(new URL("./localAgent.ts", import.meta.url).href);
-    writeFileSync(
-      script,
-      `const { serveAgent } = await import(${module}); await serveAgent(${options}); console.log("serving");`,
-    );
-    const tsx = new URL("../node_modules/.bin/tsx", import.meta.url).pathname;
+    const script = scriptOf(directory, privateKeyFile, join(directory, "socket"), 'console.log("serving");');
     expect((await promisify(execFile)(tsx, [script], { timeout: 20_000 })).stdout).toBe("serving\n");
   }, 30_000);
 });

@@ -1,7 +1,8 @@
-import { sign } from "node:crypto";
+import { createHash, sign } from "node:crypto";
 import { rmdirSync, rmSync, statSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, stat } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import ssh2, { type ParsedKey } from "ssh2";
 import { faultText, UserError } from "../model/fault.ts";
@@ -13,9 +14,6 @@ export interface LocalAgent {
   /** Stops answering and removes the socket, if it is ours. */
   close(): void;
 }
-
-/** Somebody else's agent answers at the socket. */
-export class AgentTaken extends UserError {}
 
 /** The protocol's message numbers (draft-miller-ssh-agent). */
 const failure = 5;
@@ -30,36 +28,81 @@ const signWithSha512 = 4;
 const longestMessageBytes = 256 * 1024;
 
 /**
+ * Where the agent of a stack answers: the same on every machine, because it stands in the state. Stacks of one name with
+ * different keys (two checkouts) have different ones.
+ */
+export function agentSocketPath(stack: { project: string; stack: string }, privateKeyFile: string): string {
+  const key = createHash("sha256").update(privateKeyFile).digest("hex").slice(0, 8);
+  return join(tmpdir(), `pgha-${stack.project}-${stack.stack}-${key}`, "agent.sock");
+}
+
+/**
  * Serves one private key to programs that can only speak to an agent, so that they never get the key itself.
  * The socket has mode 0600 in a directory of mode 0700. A stale socket is replaced; a live agent that holds the same key is
- * used as it is, and then lives as long as its own process. It does not keep this process alive.
+ * used as long as it lives, and then replaced. It does not keep this process alive.
  */
 export async function serveAgent(options: { privateKeyFile: string; socketPath: string }): Promise<LocalAgent> {
   const { socketPath } = options;
   const key = await readKey(options.privateKeyFile);
-  const held = await identitiesAt(socketPath);
-  if (held !== undefined) {
-    if (held.includes(key.getPublicSSH())) return { socketPath, close: () => {} };
-    const fault = { path: [socketPath], found: "an agent with another key", expected: "none, or one with our key" };
-    throw new AgentTaken(faultText({ ...fault, remedy: "Stop the program that serves it." }));
+  let closed = false;
+  let closeOwn = () => {};
+
+  async function begin(): Promise<void> {
+    const held = await identitiesAt(socketPath);
+    if (held === undefined) {
+      closeOwn = await serve(key, socketPath);
+      if (closed) closeOwn();
+    } else if (held.includes(key.getPublicSSH())) {
+      closeOwn = whenEnded(socketPath, () => void begin().catch(() => {}));
+      if (closed) closeOwn();
+    } else {
+      const fault = { path: [socketPath], found: "an agent with another key", expected: "none, or one with our key" };
+      throw new UserError(faultText({ ...fault, remedy: "Stop the program that serves it." }));
+    }
   }
+  await begin();
+  return {
+    socketPath,
+    close() {
+      closed = true;
+      closeOwn();
+    },
+  };
+}
+
+/** Returns what ends it. */
+async function serve(key: ParsedKey, socketPath: string): Promise<() => void> {
   const server = createServer((socket) => answer(socket, key));
   await listen(server, socketPath);
   server.unref();
   const { ino } = await stat(socketPath);
-  return {
-    socketPath,
-    close() {
-      server.close();
-      try {
-        if (statSync(socketPath).ino !== ino) return;
-        rmSync(socketPath);
-        rmdirSync(dirname(socketPath));
-      } catch {
-        // Gone already, or something else lies in the directory.
-      }
-    },
+  return () => {
+    server.close();
+    try {
+      if (statSync(socketPath).ino !== ino) return;
+      rmSync(socketPath);
+      rmdirSync(dirname(socketPath));
+    } catch {
+      // Gone already, or something else lies in the directory.
+    }
   };
+}
+
+/** Calls back when the process that answers at the socket is gone; returns what ends the watching. */
+function whenEnded(socketPath: string, ended: () => void): () => void {
+  const watching = connect(socketPath);
+  watching.unref();
+  watching.on("error", () => {});
+  watching.on("close", ended);
+  return () => {
+    watching.off("close", ended);
+    watching.destroy();
+  };
+}
+
+/** Stops unless an agent of ours can serve the key. */
+export async function requireServableKey(privateKeyFile: string): Promise<void> {
+  await readKey(privateKeyFile);
 }
 
 async function readKey(file: string): Promise<ParsedKey> {

@@ -1,11 +1,9 @@
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { buildEnvironment } from "../components/environment.ts";
 import { parseEnvironment } from "../model/declaration.ts";
 import { type Fault, FaultsFound, UserError } from "../model/fault.ts";
 import { parsePasswords } from "../model/passwords.ts";
-import { AgentTaken, serveAgent } from "../remote/localAgent.ts";
+import { agentSocketPath, requireServableKey } from "../remote/localAgent.ts";
 
 const declarationKeys = ["ssh", "hosts", "networks", "clusters"];
 
@@ -33,10 +31,10 @@ async function build() {
     const file = `stacks/Pulumi.${pulumi.getStack()}.yaml`;
     throw new FaultsFound(all, `${file}: ${all.length} to correct; no host was touched.`);
   }
-  const agentSocketPath = await agentFor(environment.hosts[0]?.ssh.privateKeyFile);
+  const socketPath = await agentFor(environment.hosts[0]?.ssh.privateKeyFile);
   const clusters = buildEnvironment({
     environment,
-    ...(agentSocketPath === undefined ? {} : { agentSocketPath }),
+    ...(socketPath === undefined ? {} : { agentSocketPath: socketPath }),
     ...secretOf("superuserPassword", config),
     ...secretOf("replicationPassword", config),
   });
@@ -79,18 +77,11 @@ function secretOf(key: "superuserPassword" | "replicationPassword", config: pulu
 }
 
 /**
- * `remote.Command` takes an agent or the key itself, and the key would stand in the state: while this program runs, it is
- * the agent. The path is the same on every machine, so that it never makes a difference.
+ * `remote.Command` takes an agent or the key itself, and the key would stand in the state. The agent is the provider: it
+ * lives until the last deletion, and at `pulumi destroy` too, where no program runs.
  */
 async function agentFor(privateKeyFile: string | undefined): Promise<string | undefined> {
   if (privateKeyFile === undefined) return undefined;
-  const directory = join(tmpdir(), `pgha-${pulumi.getProject()}-${pulumi.getStack()}`);
-  const serve = (socketPath: string) => serveAgent({ privateKeyFile, socketPath });
-  // Another stack of the same name runs on this machine just now, with another key: then for once a path of our own.
-  const agent = await serve(join(directory, "agent.sock")).catch((error: unknown) => {
-    if (!(error instanceof AgentTaken)) throw error;
-    return serve(join(`${directory}-${process.pid}`, "agent.sock"));
-  });
-  process.once("exit", agent.close);
-  return agent.socketPath;
+  await requireServableKey(privateKeyFile);
+  return agentSocketPath({ project: pulumi.getProject(), stack: pulumi.getStack() }, privateKeyFile);
 }

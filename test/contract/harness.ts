@@ -39,7 +39,7 @@ export interface Harness {
   update(name: string, sides: DiffSides & { preview?: boolean }): Promise<SavedAnswer>;
   delete(name: string, inputs: WireProperties, properties: WireProperties): Promise<void>;
   checkConfig(news: WireProperties): Promise<CheckAnswer>;
-  configure(args: WireProperties): Promise<void>;
+  configure(args: WireProperties, urn?: string): Promise<void>;
   cancel(): Promise<void>;
   readonly client: InstanceType<typeof providerGrpc.ResourceProviderClient>;
 }
@@ -160,8 +160,9 @@ function createCalls(client: Harness["client"], token: string) {
       const request = new providerMessages.CheckRequest().setNews(struct(news));
       return checkAnswer(await call<messages.CheckResponse>((done) => client.checkConfig(request, done)));
     },
-    async configure(args: WireProperties) {
+    async configure(args: WireProperties, urn?: string) {
       const request = new providerMessages.ConfigureRequest().setArgs(struct(args));
+      if (urn !== undefined) request.setUrn(urn);
       await call((done) => client.configure(request, done));
     },
     async cancel() {

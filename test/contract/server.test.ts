@@ -50,6 +50,26 @@ test("diff gives the type what was seen, what was declared and what is declared 
   ]);
 });
 
+test("the provider learns which stack it works for, with the settings of now, before any resource", async () => {
+  const told: unknown[] = [];
+  const engine = await startHarness([], {
+    environmentSettings: { ssh: "new" },
+    prepareStack: async (settings, stack) => void told.push({ settings, stack }),
+  });
+  await engine.configure({ ssh: "old" }, "urn:pulumi:prod::pgha::pulumi:providers:pgha::default");
+  expect(told).toEqual([{ settings: { ssh: "new" }, stack: { project: "pgha", stack: "prod" } }]);
+});
+
+test("what fails in preparing for the stack is told, and blocks neither refresh nor destroy", async () => {
+  const engine = await startHarness([fakeType({})], {
+    prepareStack: () => Promise.reject(new UserError("~/.ssh/id: found ENOENT, expected a private key.")),
+  });
+  await engine.configure({}, "urn:pulumi:prod::pgha::pulumi:providers:pgha::default");
+  expect(engine.lines).toEqual([
+    { severity: "warn", text: "~/.ssh/id: found ENOENT, expected a private key.", ephemeral: false },
+  ]);
+});
+
 test("what the program ignores is no change, wherever the difference comes from", async () => {
   const type = fakeType({
     diff: () => ({ primary: { kind: "update" }, "tags.a": { kind: "add" }, port: { kind: "update" } }),

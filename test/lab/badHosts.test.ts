@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Lab, openLab } from "../../lab/lab.ts";
 import { must } from "../../lab/shell.ts";
-import { fingerprint, hostsConfig, onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
-import { openStack, type Ran, type TestStack } from "../support/stack.ts";
+import { fingerprint, onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
+import type { Ran, TestStack } from "../support/stack.ts";
+import { declareTestCluster } from "../support/testCluster.ts";
 import { testLabName } from "../support/testLab.ts";
 
 let lab: Lab;
@@ -17,21 +18,7 @@ const cluster = ["pgha:clusters", "orders"];
 beforeAll(async () => {
   lab = await openLab({ name: testLabName, hosts: 3, prepared: true, fresh: true, dataVolumeMegabytes: 900 });
   keys = await mkdtemp(join(tmpdir(), "pgha-bad-hosts-"));
-  stack = await openStack({
-    name: "bad-hosts",
-    config: {
-      ...hostsConfig(lab),
-      "pgha:clusters": {
-        orders: {
-          postgresVersion: 17,
-          members: { pg1: {}, pg2: {}, pg3: {} },
-          primary: "pg1",
-          synchronous: { quorum: 1 },
-          walSegmentSize: "1MB",
-        },
-      },
-    },
-  });
+  ({ stack } = await declareTestCluster({ lab, name: "bad-hosts" }));
 });
 afterAll(async () => {
   await stack?.forget();

@@ -1,32 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Lab, openLab } from "../../lab/lab.ts";
+import type { Lab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
-import { hostsConfig, killTree, onHost, scriptOnHost, sql } from "../support/labStack.ts";
-import { openStack, type Ran, type TestStack } from "../support/stack.ts";
-import { testLabName } from "../support/testLab.ts";
+import { killTree, onHost, scriptOnHost, sql } from "../support/labStack.ts";
+import type { Ran, TestStack } from "../support/stack.ts";
+import { declareTestCluster, openTestLab } from "../support/testCluster.ts";
 
 let lab: Lab;
 const names = ["pg1", "pg2", "pg3"];
 
 beforeAll(async () => {
-  lab = await openLab({ name: testLabName, hosts: 3, prepared: true, fresh: true });
+  lab = await openTestLab(3);
 });
-afterAll(async () => await lab?.down());
-
-function ordersConfig(): Record<string, unknown> {
-  return {
-    ...hostsConfig(lab),
-    "pgha:clusters": {
-      orders: {
-        postgresVersion: 17,
-        members: { pg1: {}, pg2: {}, pg3: {} },
-        primary: "pg1",
-        synchronous: { quorum: 1 },
-        walSegmentSize: "1MB",
-      },
-    },
-  };
-}
 
 /** Who streams to this member: name, address, state, sync state. */
 function walSenders(host: string, port = 5432): Promise<string> {
@@ -44,7 +28,7 @@ describe("pulumi up from hosts to a cluster", () => {
   let processLists = "";
 
   beforeAll(async () => {
-    stack = await openStack({ name: "creation", config: ordersConfig() });
+    ({ stack } = await declareTestCluster({ lab, name: "creation" }));
     const running = stack.start("up", "--yes", "--skip-preview");
     let ended = false;
     const watching = names.map(async (host) => {
@@ -167,7 +151,7 @@ describe("a first up that is cut off by a power failure", () => {
 
   beforeAll(async () => {
     await Promise.all(names.map((name) => lab.reset(name)));
-    stack = await openStack({ name: "interrupted", config: ordersConfig() });
+    ({ stack } = await declareTestCluster({ lab, name: "interrupted" }));
   });
   afterAll(async () => await stack?.forget());
 
@@ -221,17 +205,9 @@ describe("a user with sudo, and a cluster that grows", () => {
   beforeAll(async () => {
     await Promise.all(names.map((name) => lab.reset(name)));
     for (const name of names) await makeUser(name, "deploy ALL=(ALL) NOPASSWD: ALL");
-    const config = ordersConfig();
-    stack = await openStack({
-      name: "grows",
-      config: {
-        ...config,
-        "pgha:ssh": { user: "deploy", privateKeyFile: lab.keyFile },
-        "pgha:clusters": {
-          orders: { postgresVersion: 17, members: { pg1: {} }, primary: "pg1", walSegmentSize: "1MB" },
-        },
-      },
-    });
+    const declaration = { members: { pg1: {} }, synchronous: "off" };
+    ({ stack } = await declareTestCluster({ lab, name: "grows", declaration }));
+    await stack.edit(["pgha:ssh", "user"], "deploy");
   });
   afterAll(async () => await stack?.forget());
 

@@ -1,42 +1,25 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Lab, openLab } from "../../lab/lab.ts";
-import { fingerprint, hostsConfig, onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
-import { openStack, type Ran, type TestStack } from "../support/stack.ts";
-import { testLabName } from "../support/testLab.ts";
+import type { Lab } from "../../lab/lab.ts";
+import { fingerprint, onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
+import type { Ran, TestStack } from "../support/stack.ts";
+import { createTestCluster, expectExit, openTestLab, type TestCluster } from "../support/testCluster.ts";
 
 let lab: Lab;
+let cluster: TestCluster;
 let stack: TestStack;
 const names = ["pg1", "pg2", "pg3"];
-const cluster = ["pgha:clusters", "orders"];
 
 beforeAll(async () => {
-  lab = await openLab({ name: testLabName, hosts: 3, prepared: true, fresh: true });
-  stack = await openStack({
-    name: "destroy",
-    config: {
-      ...hostsConfig(lab),
-      "pgha:clusters": {
-        orders: {
-          postgresVersion: 17,
-          members: { pg1: {}, pg2: {}, pg3: {} },
-          primary: "pg1",
-          synchronous: { quorum: 1 },
-          walSegmentSize: "1MB",
-        },
-      },
-    },
-  });
-  succeeded(await stack.up());
+  lab = await openTestLab(3);
+  cluster = await createTestCluster({ lab, name: "destroy" });
+  stack = cluster.stack;
   await sql(lab, "pg1", "create table kept (one int)");
   await sql(lab, "pg1", "insert into kept values (1)");
 });
-afterAll(async () => {
-  await stack?.forget();
-  await lab?.down();
-});
+afterAll(async () => await cluster?.close());
 
 function succeeded(run: Ran): void {
-  expect(run.exitCode, run.output).toBe(0);
+  expectExit(run, 0);
 }
 
 /** "active enabled" of every member's unit. */
@@ -76,7 +59,7 @@ describe("onDestroy: keep, the default", () => {
 
 describe("onDestroy: stop", () => {
   test("it counts from the last up, and preview says so", async () => {
-    await stack.edit([...cluster, "onDestroy"], "stop");
+    await cluster.declare("onDestroy", "stop");
     const preview = await stack.preview();
     succeeded(preview);
     expect(plain(preview.output)).toContain(
@@ -106,13 +89,13 @@ describe("onDestroy: erase", () => {
   });
 
   test("it is refused without the cluster's name as confirmation", async () => {
-    await stack.edit([...cluster, "onDestroy"], "erase");
+    await cluster.declare("onDestroy", "erase");
     const preview = await stack.preview();
     expect(preview.exitCode).not.toBe(0);
     expect(plain(preview.output)).toContain(
       "pgha:clusters.orders.eraseConfirmation: found nothing, expected orders, the cluster's name, because onDestroy: erase removes its data. Write eraseConfirmation: orders, or another onDestroy.\n",
     );
-    await stack.edit([...cluster, "eraseConfirmation"], "orders");
+    await cluster.declare("eraseConfirmation", "orders");
     succeeded(await stack.up());
     expect(await units()).toEqual(["active enabled", "active enabled", "active enabled"]);
     expect(await sql(lab, "pg2", "select one from kept")).toBe("1");
@@ -159,5 +142,29 @@ describe("onDestroy: erase", () => {
   test("afterwards up makes a new cluster in the same places", async () => {
     succeeded(await stack.up());
     expect(await sql(lab, "pg3", "select count(*) from pg_class where relname = 'kept'")).toBe("0");
+  });
+});
+
+describe("a delete command of a host, when the key is a file", () => {
+  const commands = ["pgha:hosts", "pg1", "commands"];
+  const command = (name: string) => ({ create: `touch /root/${name}`, delete: `rm /root/${name}` });
+
+  function left(): Promise<string> {
+    return scriptOnHost(lab, "pg1", "cd /root; ls one two 2>/dev/null || true");
+  }
+
+  test("it runs when up finds that the command was taken off the list", async () => {
+    await stack.edit(commands, { one: command("one"), two: command("two") });
+    succeeded(await stack.up());
+    expect(await left()).toBe("one\ntwo");
+    await stack.edit([...commands, "one"], undefined);
+    succeeded(await stack.up());
+    expect(await left()).toBe("two");
+  });
+
+  test("it runs at destroy, although no program runs then", async () => {
+    succeeded(await stack.destroy());
+    expect(await left()).toBe("");
+    expect(await onHost(lab, "pg1", ["ls", "-A", dataDirectory("pg1")])).toBe("");
   });
 });

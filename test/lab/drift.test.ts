@@ -1,38 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Lab, openLab } from "../../lab/lab.ts";
-import { hostsConfig, onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
-import { openStack, type TestStack } from "../support/stack.ts";
-import { testLabName } from "../support/testLab.ts";
+import type { Lab } from "../../lab/lab.ts";
+import { onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
+import type { TestStack } from "../support/stack.ts";
+import { createTestCluster, openTestLab, type TestCluster } from "../support/testCluster.ts";
 
 let lab: Lab;
+let cluster: TestCluster;
 let stack: TestStack;
 const names = ["pg1", "pg2", "pg3"];
 
 beforeAll(async () => {
-  lab = await openLab({ name: testLabName, hosts: 3, prepared: true, fresh: true });
-  stack = await openStack({
-    name: "drift",
-    config: {
-      ...hostsConfig(lab),
-      "pgha:clusters": {
-        orders: {
-          postgresVersion: 17,
-          members: { pg1: {}, pg2: {}, pg3: {} },
-          primary: "pg1",
-          synchronous: { quorum: 1 },
-          walSegmentSize: "1MB",
-          parameters: { work_mem: "8MB", max_connections: 120 },
-        },
-      },
-    },
-  });
-  const up = await stack.up();
-  expect(up.exitCode, up.output).toBe(0);
+  lab = await openTestLab(3);
+  const parameters = { work_mem: "8MB", max_connections: 120 };
+  cluster = await createTestCluster({ lab, name: "drift", declaration: { parameters } });
+  stack = cluster.stack;
 });
-afterAll(async () => {
-  await stack?.forget();
-  await lab?.down();
-});
+afterAll(async () => await cluster?.close());
 
 const parameters = ["pgha:clusters", "orders", "parameters"];
 

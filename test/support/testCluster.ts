@@ -22,13 +22,13 @@ export interface TestClusterOptions {
   readonly lab: Lab;
   /** Name of the stack. */
   readonly name: string;
-  /** Keys of the cluster's declaration besides members, postgresVersion, clientNetworks; primary is pg1 without one. */
+  /** Keys of the cluster's declaration, before those that every test has: one standby acknowledges, small segments, pg1 is primary. */
   readonly declaration?: Readonly<Record<string, unknown>>;
   /** Default: every host of the lab. */
   readonly members?: readonly string[];
 }
 
-/** Cluster orders on hosts of the lab, made by a real `pulumi up`, and what tests do with it. */
+/** Cluster orders on hosts of the lab, driven through the real CLI, and what tests do with it. */
 export interface TestCluster {
   readonly lab: Lab;
   readonly stack: TestStack;
@@ -76,6 +76,13 @@ export function expectExit(ran: Ran, exitCode: number): void {
 
 /** Declares the cluster and brings it up. */
 export async function createTestCluster(options: TestClusterOptions): Promise<TestCluster> {
+  const cluster = await declareTestCluster(options);
+  expectExit(await cluster.stack.up(), 0);
+  return cluster;
+}
+
+/** Only declares it: no host is touched. */
+export async function declareTestCluster(options: TestClusterOptions): Promise<TestCluster> {
   const { lab } = options;
   const members = options.members ?? lab.hosts.map((host) => host.name);
   const stack = await openStack({
@@ -96,8 +103,6 @@ export async function createTestCluster(options: TestClusterOptions): Promise<Te
       },
     },
   });
-  const created = await stack.up();
-  expectExit(created, 0);
   return {
     lab,
     stack,
