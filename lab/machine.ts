@@ -33,7 +33,7 @@ export class LabImpossible extends UserError {}
 /** Stops unless this is root on Linux with cgroup v2 and the tools of `missingTools`. */
 export function requireLabMachine(): void {
   const elsewhere =
-    "Previewing and applying stacks works from here (macOS, Windows, no root); only the lab's hosts need root on Linux: run lab/lab there, or in a Linux virtual machine.";
+    "`pulumi preview` and `pulumi up` against hosts of your own need neither root nor Linux (on Windows: WSL); only the lab's hosts do: run lab/lab on a Linux machine, a virtual one will do.";
   if (process.platform !== "linux") {
     throw new LabImpossible(`lab: found ${process.platform}, expected Linux. ${elsewhere}`);
   }

@@ -18,6 +18,10 @@ export default async function main() {
 }
 
 async function build() {
+  // Before the engine looks for a provider that it cannot start there.
+  if (process.platform === "win32") {
+    throw new UserError("pgha: found Windows, expected Linux or macOS. Run pulumi inside WSL.");
+  }
   const config = new pulumi.Config("pgha");
   const { environment, faults } = parseEnvironment(
     Object.fromEntries(declarationKeys.map((key) => [key, config.get(key)])),
