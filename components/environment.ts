@@ -5,10 +5,15 @@ import { Host } from "./host.ts";
 import { PostgresCluster } from "./postgresCluster.ts";
 import { Preflight } from "./resources.ts";
 
+/** What `buildEnvironment` makes components of. */
 export interface EnvironmentArgs {
+  /** A declaration without faults, from `parseEnvironment`. */
   readonly environment: Environment;
+  /** The Unix socket of the SSH agent that signs for `remote.Command`. Default: SSH_AUTH_SOCK. */
   readonly agentSocketPath?: string;
+  /** For every cluster. Default: each cluster's is generated at creation and kept as a secret in the state. */
   readonly superuserPassword?: pulumi.Input<string>;
+  /** For every cluster. Default: each cluster's is generated at creation and kept as a secret in the state. */
   readonly replicationPassword?: pulumi.Input<string>;
 }
 

@@ -3,7 +3,9 @@ import * as pulumi from "@pulumi/pulumi";
 import type { HostDeclaration } from "../model/connections.ts";
 import { File, Packages } from "./resources.ts";
 
+/** What a `Host` is made of. */
 export interface HostArgs {
+  /** Its name, addresses and way in, its packages and commands, from `parseEnvironment`. */
   readonly host: HostDeclaration;
   /** Debian packages to hold, besides those that the host itself declares. */
   readonly packages: readonly string[];
@@ -22,6 +24,7 @@ const prepare = [
 
 /** One host: prepared once, its packages held, its neighbours known by name, the user's own commands run. */
 export class Host extends pulumi.ComponentResource {
+  /** What apt holds there: whatever needs its packages depends on it. */
   readonly packages: Packages;
 
   constructor(name: string, args: HostArgs, options?: pulumi.ComponentResourceOptions) {

@@ -4,6 +4,7 @@ import { groupOf, inputsOfCluster } from "../model/group.ts";
 import { renderUnit } from "../model/rendering.ts";
 import { Instance, ReplicationGroup } from "./resources.ts";
 
+/** What a `PostgresCluster` is made of. */
 export interface PostgresClusterArgs {
   /** A declaration without faults: `parseEnvironment` makes one of a stack file. */
   readonly cluster: ClusterDeclaration;
@@ -21,6 +22,7 @@ export class PostgresCluster extends pulumi.ComponentResource {
   readonly primary: pulumi.Output<string>;
   /** A connection string for libpq that finds the primary by itself, wherever it is. */
   readonly connectionString: pulumi.Output<string>;
+  /** Of the role postgres, secret. Undefined only while it is not known yet, at the preview of a creation. */
   readonly superuserPassword: pulumi.Output<string | undefined>;
 
   constructor(name: string, args: PostgresClusterArgs, options?: pulumi.ComponentResourceOptions) {

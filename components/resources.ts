@@ -33,11 +33,17 @@ export class Packages extends pulumi.CustomResource {
   }
 }
 
+/** The inputs of `File`. */
 export interface FileArgs {
+  /** Name of the host in the stack file. */
   readonly host: string;
+  /** Absolute. Missing directories above it are made. */
   readonly path: string;
+  /** The text of the file, or of our part of it. */
   readonly content: string;
+  /** A user of the host. Default "root". */
   readonly owner?: string;
+  /** A group of the host. Default "root". */
   readonly group?: string;
   /** Octal. Default "0644". */
   readonly mode?: string;
@@ -52,12 +58,22 @@ export class File extends pulumi.CustomResource {
   }
 }
 
+/** The inputs of `Instance`. */
 export interface InstanceArgs {
+  /**
+   * Name of the cluster; with the member's it names the service, `pgha-CLUSTER-MEMBER`. Another one is another
+   * instance.
+   */
   readonly cluster: string;
+  /** Name of the member in its cluster. */
   readonly member: string;
+  /** Name of the host in the stack file. */
   readonly host: string;
+  /** PGDATA, absolute. Made when it is missing and was never in use. Fixed once the member is there. */
   readonly dataDirectory: string;
+  /** Where pg_wal lies, absolute. Default: inside PGDATA. Fixed once the member is there. */
   readonly walDirectory?: string;
+  /** Text of the systemd unit. A changed one is laid, and counts from the next start. */
   readonly unit: string;
 }
 
@@ -72,7 +88,9 @@ export class Instance extends pulumi.CustomResource {
 export class ReplicationGroup extends pulumi.CustomResource {
   /** The observed primary: after a failover it is not the declared one. */
   declare readonly primary: pulumi.Output<string>;
+  /** Of the role postgres, as declared or as generated at creation; secret. */
   declare readonly superuserPassword: pulumi.Output<string | undefined>;
+  /** Of the role with which the members follow each other, as declared or as generated at creation; secret. */
   declare readonly replicationPassword: pulumi.Output<string>;
 
   constructor(name: string, args: Inputs<GroupInputs>, options?: pulumi.CustomResourceOptions) {

@@ -13,9 +13,13 @@ const hostKey = z
   .regex(/^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+=*( .*)?$/, hostKeyExpected.error);
 
 const jumpSchema = z.strictObject({
+  /** Name or IP address of the hop, as this machine reaches it. */
   address: z.string().min(1),
+  /** Port of its sshd. Default 22. */
   port: port.default(22),
+  /** The user who logs in there; needs no sudo. Default "root". */
   user: z.string().min(1).default("root"),
+  /** Its public key; checked on every connection. */
   hostKey,
 });
 
@@ -32,8 +36,11 @@ const sshSchema = z.strictObject({
 });
 
 const addressesSchema = z.strictObject({
+  /** Where clients and SSH reach the host. */
   service: address,
+  /** Where failover managers speak with each other. Default: the service address. */
   cluster: address.optional(),
+  /** Where the members' hosts reach it, for WAL and for the handover. Default: the service address. */
   replication: address.optional(),
 });
 
@@ -67,11 +74,17 @@ const hostSchema = z.strictObject({
   commands: z.record(hostName, userCommandSchema).default({}),
 });
 
+/** One entry of `pgha:hosts`, with every default filled in. */
 export interface HostDeclaration {
+  /** Its key in the stack file, and its name in /etc/hosts of all. */
   readonly name: string;
+  /** One for each network; the service address where none is declared. */
   readonly addresses: { readonly service: string; readonly cluster: string; readonly replication: string };
+  /** How this machine reaches it. */
   readonly ssh: SshTarget;
+  /** Debian packages besides ours. One that is taken off the list stays installed. */
   readonly packages: readonly string[];
+  /** The user's own commands by name, as root, each at most 10 minutes. */
   readonly commands: Readonly<
     Record<string, { create: string; update?: string | undefined; delete?: string | undefined }>
   >;
@@ -80,6 +93,7 @@ export interface HostDeclaration {
 /** Networks that the stack file names, so that pg_hba.conf and the checks can speak of them. */
 export type Networks = Readonly<Record<string, string>>;
 
+/** Keys of the stack file without "pgha:", each as JSON text or plain text; undefined where it has none. */
 export type Config = Readonly<Record<string, string | undefined>>;
 
 /** One key of the stack file as data: what its JSON text means, or the text itself. */
@@ -111,10 +125,13 @@ export function readEntries<T>(
 
 /** What a stack file says about where things are. With faults, only what has none. */
 export interface Surroundings {
+  /** The hosts without a fault. */
   readonly hosts: readonly HostDeclaration[];
+  /** The networks without a fault, by name. */
   readonly networks: Networks;
   /** All names that stand there, faulty entries too; undefined when they cannot be told. */
   readonly hostNames: readonly string[] | undefined;
+  /** The same of networks. */
   readonly networkNames: readonly string[] | undefined;
 }
 

@@ -23,7 +23,17 @@ const memberSchema = z.strictObject({
 });
 
 const synchronousSchema = z.union(
-  [z.literal("off"), z.strictObject({ quorum: z.int().min(1) }), z.strictObject({ priority: z.int().min(1) })],
+  [
+    z.literal("off"),
+    z.strictObject({
+      /** ANY k: each commit waits for as many candidates besides the primary, whichever are first. */
+      quorum: z.int().min(1),
+    }),
+    z.strictObject({
+      /** FIRST k: each commit waits for the first so many candidates that are there, in the order of their names. */
+      priority: z.int().min(1),
+    }),
+  ],
   expected('{ quorum: 1 }, { priority: 1 } or "off"', "Write one of the three."),
 );
 
@@ -77,6 +87,7 @@ const clusterSchema = z.strictObject({
   /** Who fails over when a host dies. Default { manager: none }: nobody; a dead process is restarted in place. */
   failover: z
     .strictObject({
+      /** "none": nobody promotes when a host dies. */
       manager: z.enum(["none"], expected('"none"', "Pacemaker, pgpool and repmgr are not available in this version.")),
     })
     .default({ manager: "none" }),
@@ -106,15 +117,24 @@ const notYet: Readonly<Record<string, string>> = {
   rejoin: "a rule for rejoining",
 };
 
+/** For how many standbys a commit waits: ANY k, FIRST k, or none. */
 export type Synchronous = z.infer<typeof synchronousSchema>;
+/** What a planned switchover tolerates; beyond it the check before it blocks or warns, or it is undone. */
 export type Limits = z.infer<typeof limitsSchema>;
 
+/** One member with every default filled in. */
 export interface MemberDeclaration {
+  /** Its key under members:, also its application_name and, as pgha_NAME, its slot. */
   readonly name: string;
+  /** Name of the host it runs on. Fixed: another host is another member. */
   readonly host: string;
+  /** TCP port of PostgreSQL. A changed one needs a restart. */
   readonly port: number;
+  /** PGDATA, absolute. Fixed once the member is there. */
   readonly dataDirectory: string;
+  /** Where pg_wal lies, absolute. Without it inside PGDATA. Fixed once the member is there. */
   readonly walDirectory?: string;
+  /** May it become primary, and does it count for synchronous commit? */
   readonly candidate: boolean;
   /** Where the other members reach it. */
   readonly replicationAddress: string;
@@ -126,26 +146,37 @@ export interface MemberDeclaration {
   readonly hostKey: string;
 }
 
+/** One cluster of the stack file with every default filled in, and without faults. */
 export interface ClusterDeclaration
   extends Omit<
     z.infer<typeof clusterSchema>,
     "members" | "parameters" | "clientNetworks" | "eraseConfirmation" | "maintenanceWindow"
   > {
+  /** Its key under pgha:clusters; with the members' names it names services and directories. */
   readonly name: string;
+  /** In the order of the stack file. */
   readonly members: readonly MemberDeclaration[];
+  /** As text, by name as declared. */
   readonly parameters: Readonly<Record<string, string>>;
   /** Networks only, names resolved. */
   readonly clientNetworks: readonly string[];
+  /** The cluster's name once more; without it onDestroy: erase is refused. */
   readonly eraseConfirmation?: string;
+  /** When it may be switched back to the declared primary. Without it at any time. */
   readonly maintenanceWindow?: MaintenanceWindow;
 }
 
+/** A whole stack file without faults. */
 export interface Environment {
+  /** In the order of the stack file. */
   readonly hosts: readonly HostDeclaration[];
+  /** pgha:networks, by name. */
   readonly networks: Networks;
+  /** In the order of the stack file. */
   readonly clusters: readonly ClusterDeclaration[];
 }
 
+/** One cluster whose fields are right each by itself; what they mean together is not judged yet. */
 export type UncheckedCluster = z.infer<typeof clusterSchema>;
 
 /** The whole stack file. `config` holds its keys without "pgha:". The environment is undefined when there are faults. */

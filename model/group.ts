@@ -10,55 +10,103 @@ import type { ClusterShape } from "./rendering.ts";
  * provider never needs the stack file. Members are an object, so that a diff names the member that changed.
  */
 export interface Group extends ClusterShape {
+  /** The declared primary. */
   readonly primary: string;
+  /** As declared, e.g. "16MB". Fixed at creation. */
   readonly walSegmentSize: string;
+  /** What happens when another member than the declared one is primary. */
   readonly onDrift: "adopt" | "fail" | "switchBack";
   /** As declared, e.g. "10min". Counts under `switchBack` only, and so does the window. */
   readonly switchBackAfter: string;
+  /** When it may be switched back; undefined: at any time. */
   readonly maintenanceWindow?: MaintenanceWindow | undefined;
+  /** What `pulumi destroy` does with service and data. Counts from the last `up`. */
   readonly onDestroy: "keep" | "stop" | "erase";
+  /** What a planned switchover tolerates. */
   readonly limits: Limits;
 }
 
 const memberInputs = z.object({
+  /** Name of the host in the stack file. */
   host: z.string(),
+  /** TCP port of PostgreSQL. */
   port: z.number(),
+  /** PGDATA, absolute. */
   dataDirectory: z.string(),
+  /** Where pg_wal lies, absolute. Default: inside PGDATA. */
   walDirectory: z.string().optional(),
+  /** May it become primary, and does it count for synchronous commit? */
   candidate: z.boolean(),
+  /** IP address where the other members reach it. */
   replicationAddress: z.string(),
+  /** IP address where clients reach it. */
   serviceAddress: z.string(),
+  /** Port of its host's sshd. Default 22, for a state of an earlier version. */
   sshPort: z.number().default(22),
+  /** Its host's public key. Default "", for a state of an earlier version. */
   hostKey: z.string().default(""),
 });
 
 /** The inputs of ReplicationGroup. Passwords are top-level and secret; absent ones are generated at creation. */
 export const groupInputs = z.object({
+  /** Name of the cluster, and the resource's id. Another one is another cluster: never replaced. */
   cluster: z.string(),
+  /** Major version. Fixed at creation. */
   postgresVersion: z.number(),
+  /** By name. A new one is cloned, one that is gone is forgotten: its data stays. */
   members: z.record(z.string(), memberInputs),
+  /** The declared primary. A change is a planned switchover, or acknowledges a failover. */
   primary: z.string(),
-  synchronous: z.union([z.literal("off"), z.object({ quorum: z.number() }), z.object({ priority: z.number() })]),
+  /** For how many standbys a commit waits; see `Synchronous`. */
+  synchronous: z.union([
+    z.literal("off"),
+    z.object({
+      /** ANY k. */
+      quorum: z.number(),
+    }),
+    z.object({
+      /** FIRST k. */
+      priority: z.number(),
+    }),
+  ]),
+  /** Settings of postgresql.conf as text. Reloaded; one that needs a restart is refused on a running cluster. */
   parameters: z.record(z.string(), z.string()),
+  /** Networks whose clients may connect, with scram-sha-256. */
   clientNetworks: z.array(z.string()),
+  /** "1MB" to "1024MB". Fixed at creation. */
   walSegmentSize: z.string(),
+  /** How much WAL a slot holds back for a member that is away, e.g. "10GB". */
   slotSizeLimit: z.string(),
+  /** Operating-system users that may be postgres on the Unix socket, besides root and postgres. */
   socketUsers: z.array(z.string()),
+  /** What happens when another member than the declared one is primary. */
   onDrift: z.enum(["adopt", "fail", "switchBack"]),
+  /** How long the declared member must have streamed before it is switched back to, e.g. "10min". */
   switchBackAfter: duration,
+  /** When it may be switched back. Default: at any time. */
   maintenanceWindow: maintenanceWindowSchema.optional(),
+  /** What `pulumi destroy` does with service and data. Counts from the last `up`. */
   onDestroy: z.enum(["keep", "stop", "erase"]),
+  /** The cluster's name once more; without it onDestroy: erase erases nothing. */
   eraseConfirmation: z.string().optional(),
+  /** What a planned switchover tolerates. */
   limits: z.object({
+    /** Largest replay lag of the target, in bytes. Beyond it the check blocks. */
     lagBytes: z.number(),
+    /** Largest replay lag of the target, in seconds. Beyond it the check blocks. */
     lagSeconds: z.number(),
+    /** Age of the oldest transaction on the primary, in seconds, above which the check warns. */
     transactionSeconds: z.number(),
+    /** Longest wait for the primary's fast stop, in seconds. After it the switchover is undone. */
     stopSeconds: z.number(),
   }),
+  /** Of the role postgres. Default: generated at creation. A changed one is set on the primary. */
   superuserPassword: z.string().min(1).optional(),
+  /** Of the role with which the members follow each other. Default: generated at creation. */
   replicationPassword: z.string().min(1).optional(),
 });
 
+/** The inputs of ReplicationGroup, parsed. */
 export type GroupInputs = z.infer<typeof groupInputs>;
 
 export function groupOf(inputs: GroupInputs): Group {

@@ -3,12 +3,19 @@ import type { Fault } from "./fault.ts";
 
 /** What a member needs of its host. */
 export interface PlannedMember {
+  /** Name of its cluster: a marker of the two names makes what is there its own. */
   readonly cluster: string;
+  /** Name of the member in its cluster. */
   readonly member: string;
+  /** Major version: the distribution must offer it. */
   readonly postgresVersion: number;
+  /** TCP port that must be free, or its own already. */
   readonly port: number;
+  /** PGDATA, absolute: must be missing, empty or its own, with room for a new database. */
   readonly dataDirectory: string;
+  /** Where pg_wal lies, absolute; the same is asked of it. */
   readonly walDirectory?: string | undefined;
+  /** IP address that its host must have. */
   readonly replicationAddress: string;
 }
 
@@ -18,8 +25,11 @@ export interface HostFacts {
   readonly system: string;
   /** VERSION_ID of /etc/os-release. */
   readonly systemVersion: string;
+  /** Does systemd run it? */
   readonly hasSystemd: boolean;
+  /** Is there apt-get? */
   readonly hasApt: boolean;
+  /** Its IP addresses, without prefix lengths. */
   readonly addresses: readonly string[];
   /** Listening TCP ports with the process that has them. */
   readonly listening: readonly { readonly port: number; readonly process: string }[];

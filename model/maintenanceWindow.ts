@@ -42,6 +42,7 @@ export const maintenanceWindowSchema = z
     ),
   });
 
+/** Days, local times and time zone of a window, parsed. */
 export type MaintenanceWindow = z.infer<typeof maintenanceWindowSchema>;
 
 function isTimezone(name: string): boolean {
