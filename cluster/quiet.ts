@@ -26,6 +26,7 @@ export async function quietDown(
   const rows = await sessions.old.query<{ lsn: string }>("select pg_switch_wal() as lsn");
   await waitUntilReplayed(sessions.target, target, rows[0]?.lsn ?? "0/0");
   await checkpointUntilCheap(sessions.old);
+  await waitUntilCommitsPass(sessions.old);
 }
 
 /** Short enough to be what the shutdown checkpoint will cost; a busy primary may never get there. */
@@ -35,10 +36,27 @@ const checkpointRounds = 4;
 /** Last of all, because every moment afterwards makes pages dirty that the shutdown checkpoint must write. */
 async function checkpointUntilCheap(old: SqlSession): Promise<void> {
   for (let round = 0; round < checkpointRounds; round++) {
-    const began = performance.now();
-    await old.query("checkpoint");
-    if (performance.now() - began < cheapMilliseconds) return;
+    if ((await millisecondsOf(old.query("checkpoint"))) < cheapMilliseconds) return;
   }
+}
+
+const quickCommitMilliseconds = 20;
+const commitRounds = 20;
+
+/** A fresh segment and a checkpoint let commits wait; what clients still wait for then would count as outage too. */
+async function waitUntilCommitsPass(old: SqlSession): Promise<void> {
+  const distance = await millisecondsOf(old.query("reset synchronous_commit"));
+  for (let round = 0; round < commitRounds; round++) {
+    // It needs no table.
+    const commit = await millisecondsOf(old.query("select pg_logical_emit_message(true, 'pgha', 'switchover')"));
+    if (commit < distance + quickCommitMilliseconds) return;
+  }
+}
+
+async function millisecondsOf(work: Promise<unknown>): Promise<number> {
+  const began = performance.now();
+  await work;
+  return performance.now() - began;
 }
 
 /** Back to the steady state, for members that answer. */

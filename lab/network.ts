@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { UserError } from "../model/fault.ts";
 import type { HostNames, LabNames } from "./names.ts";
 import { networkNames } from "./names.ts";
@@ -14,7 +14,8 @@ export function interfaceExists(name: string): boolean {
 
 /**
  * Bridges, the way out, and the lab's nft tables. Repeating it repairs what is half there and heals every fault.
- * `owner` is the folder of the lab's files: a lab of the same name from another checkout is refused.
+ * `owner` is the folder of the lab's files: a lab of the same name from another checkout is refused while its hosts run;
+ * bridges that nobody is connected with any more are taken over.
  */
 export async function createNetworks(lab: LabNames, owner: string): Promise<void> {
   await refuseForeignAddress(lab);
@@ -126,13 +127,17 @@ export async function leftPorts(lab: LabNames): Promise<string[]> {
   return names.filter((name) => new RegExp(`^${lab.lab}-pg\\d+[scr]$`).test(name));
 }
 
+function isUnused(bridge: string): boolean {
+  return readdirSync(`/sys/class/net/${bridge}/brif`).length === 0;
+}
+
 function refuseForeignBridge(lab: LabNames, owner: string): void {
   for (const network of lab.networks) {
     const file = `/sys/class/net/${network.bridge}/ifalias`;
     const found = existsSync(file) ? readFileSync(file, "utf8").trim() : "";
-    if (found === "" || found === owner) continue;
+    if (found === "" || found === owner || isUnused(network.bridge)) continue;
     throw new UserError(
-      `lab ${lab.lab}: found bridge ${network.bridge} of a lab in ${found}, expected none or this one's (${owner}). Run: lab/lab down --lab ${lab.lab}`,
+      `lab ${lab.lab}: found bridge ${network.bridge} of a lab that runs from ${found}, expected none or this one's (${owner}). Run: lab/lab down --lab ${lab.lab}`,
     );
   }
 }

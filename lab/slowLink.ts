@@ -4,6 +4,8 @@ import { connect, createServer, type Socket } from "node:net";
 export interface SlowLink {
   readonly address: string;
   readonly port: number;
+  /** From now on nothing comes through, and neither end is told: a cut cable, not a closed connection. */
+  cut(): void;
   /** Closes the relay and every connection through it. */
   stop(): Promise<void>;
 }
@@ -14,6 +16,8 @@ export interface SlowLink {
  */
 export async function openSlowLink(address: string, port: number, milliseconds: number): Promise<SlowLink> {
   const sockets = new Set<Socket>();
+  let whole = true;
+  const isWhole = () => whole;
   const keep = (socket: Socket): void => {
     sockets.add(socket);
     socket.setNoDelay(true);
@@ -28,8 +32,8 @@ export async function openSlowLink(address: string, port: number, milliseconds: 
       if (near.destroyed) return;
       const far = connect({ host: address, port, allowHalfOpen: true });
       keep(far);
-      delay(near, far, milliseconds / 2);
-      delay(far, near, milliseconds / 2);
+      delay(near, far, milliseconds / 2, isWhole);
+      delay(far, near, milliseconds / 2, isWhole);
     }, milliseconds * 1.5);
   });
   await new Promise<void>((resolve, reject) => {
@@ -41,6 +45,9 @@ export async function openSlowLink(address: string, port: number, milliseconds: 
   return {
     address: "127.0.0.1",
     port: bound.port,
+    cut: () => {
+      whole = false;
+    },
     stop: async () => {
       for (const socket of sockets) socket.destroy();
       await new Promise((done) => server.close(done));
@@ -49,15 +56,15 @@ export async function openSlowLink(address: string, port: number, milliseconds: 
 }
 
 /** Passes everything on after a delay, in order: timers of one length fire in the order in which they were set. */
-function delay(from: Socket, to: Socket, milliseconds: number): void {
+function delay(from: Socket, to: Socket, milliseconds: number, isWhole: () => boolean): void {
   const later = (pass: () => void): void => {
     setTimeout(() => {
-      if (!to.destroyed) pass();
+      if (isWhole() && !to.destroyed) pass();
     }, milliseconds);
   };
   from.on("data", (data) => {
     later(() => {
-      if (to.write(data)) return;
+      if (to.write(data) || from.isPaused()) return;
       from.pause();
       to.once("drain", () => from.resume());
     });

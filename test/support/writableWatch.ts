@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import type { Lab } from "../../lab/lab.ts";
 import { sql } from "./labStack.ts";
 
@@ -36,19 +37,23 @@ done`;
 
 export async function watchWritable(lab: Lab, members: readonly string[]): Promise<WritableWatch> {
   const watched = new Map<string, Sample[]>();
+  let ended = false;
   const running = members.map(async (member) => {
-    const { stdout } = await lab.insideHost(
-      member,
-      ["runuser", "-u", "postgres", "--", "sh", "-c", script],
-      limitSeconds,
-    );
-    watched.set(member, samplesIn(stdout));
+    const samples: Sample[] = [];
+    // Its host may lose its power: the sampling goes on as soon as that comes back.
+    while (!ended) {
+      samples.push(...(await sampleInside(lab, member)));
+      if (!ended) await pause(50);
+    }
+    watched.set(member, samples);
   });
   // The sessions stand before the test begins.
   await Promise.all(members.map((member) => waitForWatch(lab, member)));
   return {
     async stop() {
-      await Promise.all(members.map((member) => lab.insideHost(member, ["sh", "-c", `kill $(cat ${pidFile})`], 10)));
+      ended = true;
+      const kill = ["sh", "-c", `kill $(cat ${pidFile})`];
+      await Promise.allSettled(members.map(async (member) => lab.insideHost(member, kill, 10)));
       await Promise.all(running);
       return overlapsOf(watched);
     },
@@ -60,6 +65,16 @@ export async function watchWritable(lab: Lab, members: readonly string[]): Promi
         }),
       ),
   };
+}
+
+/** Until it is ended, or the host's power fails. */
+async function sampleInside(lab: Lab, member: string): Promise<Sample[]> {
+  const argv = ["runuser", "-u", "postgres", "--", "sh", "-c", script];
+  try {
+    return samplesIn((await lab.insideHost(member, argv, limitSeconds)).stdout);
+  } catch {
+    return []; // The host is down.
+  }
 }
 
 async function waitForWatch(lab: Lab, member: string): Promise<void> {
