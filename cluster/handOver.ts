@@ -57,10 +57,10 @@ export async function handOver(
     // Its journal stays: whoever comes next has to know what the hosts may still be doing.
     if (!(error instanceof Undone)) throw error;
     reporter.progress(`undone: ${error.message}`);
-    const decided = performance.now();
     await waitForService(old, 300);
+    const writable = seconds(performance.now() - error.decidedAt);
     const undone = new UserError(
-      `switchover ${old.name} -> ${target.name} undone: ${error.message}.\n  ${old.name} is primary again (${seconds(decided - began)} after the order to stop it). Find the cause and run \`pulumi up\` again.`,
+      `switchover ${old.name} -> ${target.name} undone: ${error.message}.\n  ${old.name} is primary again (writable ${writable} after the decision). Find the cause and run \`pulumi up\` again.`,
     );
     throw await leaveQuiet(access, parties, lock, undone);
   } finally {

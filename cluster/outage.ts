@@ -10,6 +10,8 @@ import { startUnit, type UnitEvent, unitEvent } from "./units.ts";
 const acknowledgeSeconds = 420;
 /** Longer than a fast stop and its undoing may take. */
 const silenceSeconds = 600;
+/** A target that says nothing may be back soon; an operator at a dead one needs to be told. */
+const missingTargetSeconds = 30;
 
 /** Counted from the order to stop, on the old primary's host. */
 export interface Moment {
@@ -24,7 +26,15 @@ export interface OutageResult {
 }
 
 /** The handover was undone by the hosts: the old primary was started again, and the ticket is worth nothing. */
-export class Undone extends UserError {}
+export class Undone extends UserError {
+  constructor(
+    reason: string,
+    /** By performance.now(): when the hosts had the certainty that nobody was promoted. */
+    readonly decidedAt: number,
+  ) {
+    super(reason);
+  }
+}
 
 /** What the orchestrator keeps in its hands: it may say `go`, and it may leave. */
 export interface ArmedOutage {
@@ -82,13 +92,19 @@ export async function runOutage(old: MemberAccess, armed: ArmedOutage): Promise<
   const moments: Moment[] = [];
   let checkpointLsn = "";
   let refusal: string | undefined;
+  let decidedAt: number | undefined;
   armed.give.say("go");
   for (;;) {
-    const told = await listen(old, armed.give);
+    const told = await listen(old, armed.give, decidedAt === undefined ? refusal : undefined);
     if (told === undefined) break;
     if (told.event === "armed") continue;
-    if (told.event === "refused" || told.event === "silent") refusal = told.reason ?? told.event;
-    if (told.event === "restored") throw new Undone(refusal ?? "the hosts say no reason");
+    if (told.event === "refused") decidedAt = performance.now();
+    if (told.event === "refused" || told.event === "silent") {
+      refusal = told.reason ?? told.event;
+      continue;
+    }
+    if (told.event === "restored")
+      throw new Undone(refusal ?? "the hosts say no reason", decidedAt ?? performance.now());
     moments.push({ what: told.event, milliseconds: told.milliseconds ?? 0 });
     checkpointLsn ||= told.checkpointLsn ?? "";
   }
@@ -100,12 +116,21 @@ export async function runOutage(old: MemberAccess, armed: ArmedOutage): Promise<
   );
 }
 
-/** Undefined at the end of the conversation. */
-async function listen(old: MemberAccess, conversation: AgentConversation): Promise<UnitEvent | undefined> {
+/** Undefined at the end of the conversation. `silent`: why nobody knows what became of the ticket. */
+async function listen(
+  old: MemberAccess,
+  conversation: AgentConversation,
+  silent: string | undefined,
+): Promise<UnitEvent | undefined> {
   try {
-    const line = await conversation.next(silenceSeconds);
+    const line = await conversation.next(silent === undefined ? silenceSeconds : missingTargetSeconds);
     return line === undefined ? undefined : unitEvent.parse(line);
   } catch (error) {
+    if (silent !== undefined) {
+      throw new UserError(
+        `${silent}, and may have been promoted: ${old.name} stays down until it is known.\n  Bring its host back: the two then go on by themselves. Or, once it is off for certain, take it out of members: and run \`pulumi up\`.`,
+      );
+    }
     throw new UserError(
       `${old.name} is out of sight during the handover (${error instanceof Error ? error.message : String(error)}).\n  The hosts go on by themselves. Run \`pulumi up\` again: it goes on from what it finds.`,
     );

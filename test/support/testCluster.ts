@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { expect } from "vitest";
-import { type Lab, openLab } from "../../lab/lab.ts";
+import { type Lab, type LabWish, openLab } from "../../lab/lab.ts";
 import { type DeclaredCluster, openDeclaredCluster } from "./declaredCluster.ts";
 import { hostsConfig, scriptOnHost, sql } from "./labStack.ts";
 import { openStack, type Ran, type TestStack } from "./stack.ts";
@@ -12,8 +12,8 @@ import { prepareProbe, startWriter, type Writer, type WriterResult } from "./wri
 export const clusterName = "orders";
 
 /** The test lab with this many prepared hosts, everything on them erased. */
-export async function openTestLab(hosts: number): Promise<Lab> {
-  const lab = await openLab({ name: testLabName, hosts, prepared: true });
+export async function openTestLab(hosts: number, wish: Partial<LabWish> = {}): Promise<Lab> {
+  const lab = await openLab({ name: testLabName, hosts, prepared: true, ...wish });
   await Promise.all(lab.hosts.map((host) => lab.reset(host.name)));
   return lab;
 }
