@@ -24,6 +24,7 @@ export default defineConfig({
           include: [
             ...rooms.map((room) => `${room}/**/*.test.ts`),
             "test/*.test.ts",
+            ...(process.platform === "linux" ? ["test/agent/**/*.test.ts"] : []), // its hosts have a /proc
             "test/contract/**/*.test.ts",
             "test/mocks/**/*.test.ts",
           ],

@@ -57,16 +57,21 @@ class Channel:
         return said.decode("utf-8", "replace").strip()
 
 
+LINE_BYTES = 4096  # no word between hosts is longer
+
+
 def parse_line(line):
     try:
-        parsed = ast.literal_eval(line.decode("utf-8", "replace"))
-    except (SyntaxError, ValueError):
+        parsed = ast.literal_eval(line.decode("utf-8", "replace")) if len(line) <= LINE_BYTES else None
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
 
 
 def ask_peer(member, to, request, seconds):
     """One question, one answer; an answer with `unreachable` when there is none."""
+    if all(peer["member"] != to for peer in member["peers"]):
+        return {"unreachable": "it is no member any more"}
     channel = Channel(member, to)
     channel.send(request)
     answer = channel.answer(seconds)
@@ -94,18 +99,24 @@ def member_state(member):
 
 def channel(member):
     """Answers the lines of one neighbour until it goes."""
-    for line in iter(sys.stdin.buffer.readline, b""):
+    for line in iter(lambda: sys.stdin.buffer.readline(LINE_BYTES), b""):
+        if not line.endswith(b"\n"):
+            return
         request = parse_line(line)
-        asked = request.get("ask")
+        asked, epoch, timeline = (request.get(field) for field in ("ask", "epoch", "timeline"))
         if asked == "state":
             say(**member_state(member))
-        elif asked == "revoke":
-            say(answer=revoke(member, int(request["epoch"]), int(request["timeline"])))
-        elif asked == "ticket of":
-            relay_ticket(member, int(request["epoch"]))
+        elif asked == "revoke" and is_count(epoch) and is_count(timeline):
+            say(answer=revoke(member, epoch, timeline))
+        elif asked == "ticket of" and is_count(epoch):
+            relay_ticket(member, epoch)
             return
         else:
             say(answer="not understood")
+
+
+def is_count(value):
+    return type(value) is int and value > 0
 
 
 def relay_ticket(member, epoch):

@@ -18,11 +18,20 @@ def verdict(own, answers, member_count):
             return "%s is in production" % name
         if answer.get("ticketState") == "consumed":
             return "%s holds the right to be primary (epoch %d)" % (name, answer["ticketEpoch"])
-    answered = 1 + sum(1 for answer in answers.values() if "timeline" in answer)
+    answered = 1 + sum(1 for answer in answers.values() if has_word(answer))
     if answered * 2 > member_count:
         return None
-    silent = ["%s: %s" % (name, answer["unreachable"]) for name, answer in sorted(answers.items()) if "unreachable" in answer]
+    silent = ["%s: %s" % (name, silence(answer)) for name, answer in sorted(answers.items()) if not has_word(answer)]
     return "only %d of %d members answer (%s)" % (answered, member_count, "; ".join(silent))
+
+
+def has_word(answer):
+    """One that cannot read its own data does not know who was promoted."""
+    return answer.get("timeline", 0) > 0
+
+
+def silence(answer):
+    return answer.get("unreachable", "its pg_control cannot be read")
 
 
 def ask_all(member):
@@ -113,15 +122,20 @@ def settle_at_start(member, epoch):
         return None if is_marked_standby(member) else "an orchestrator is at work"
     answer = ask_peer(member, journal["to"], revocation(epoch, journal["timeline"]), 5)
     outcome = answer.get("answer")
+    if outcome not in ("consumed", "promoted", "overtaken", "revoked"):
+        return "whether %s was promoted is not known: %s" % (journal["to"], answer.get("unreachable", outcome))
     with guarded(member["lock"]):
-        if outcome in ("consumed", "promoted", "overtaken"):
+        if not is_unsettled(member, epoch):
+            return "an orchestrator is at work"
+        if outcome != "revoked":
+            mark_standby(member)  # the power may have gone before it was
             write_switch(member, epoch, "followed")
-        elif outcome == "revoked" and not lock_state(member["lock"])["alive"]:
+        elif lock_state(member["lock"])["alive"]:
+            return "an orchestrator is at work"
+        else:
             unmark_standby(member)
             write_switch(member, epoch, "restored")
             write_pass(member)
-        else:
-            return "whether %s was promoted is not known: %s" % (journal["to"], answer.get("unreachable", outcome))
     return None
 
 

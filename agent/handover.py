@@ -1,7 +1,9 @@
 # --- handover: the steps of the outage, run from host to host by transient units that no SSH session owns
 
+PROMOTION_SECONDS = 60
 SILENCE_SECONDS = 8  # longer than a ticket lives
 LAGGARD_SECONDS = 3
+HANG_SECONDS = 60  # beyond stopSeconds: a stop that hangs is ended meanwhile
 RETRY_SECONDS = 1
 
 
@@ -54,6 +56,10 @@ def resume(member, arguments):
     if done["epoch"] != epoch or done["state"] == "armed":
         return False
     if done["state"] == "stopping":
+        with guarded(member["lock"]):
+            if is_unsettled(member, epoch):  # it may have died before it gave the order
+                mark_standby(member)
+                stop_unit(member["unit"])
         settle(member, arguments, announce)
         return True
     with guarded(member["lock"]):
@@ -78,7 +84,7 @@ def wait_for_go(member, arguments, listeners, channel):
         return refuse(listeners, refused)
     listeners.tell(event="armed")
     while True:
-        for _, line in listeners.lines(1, channel):
+        for _, line in listeners.lines(RETRY_SECONDS, channel):
             if line == b"go":
                 return True
             if line is None:
@@ -114,7 +120,7 @@ def outage(member, arguments, listeners, channel):
 
     def come_back(reason):
         tell("refused", reason=reason)
-        if restore(member, epoch, arguments["stopSeconds"] + 60):
+        if restore(member, epoch, arguments["stopSeconds"] + HANG_SECONDS):
             tell("restored")
 
     with guarded(member["lock"]):
@@ -130,19 +136,19 @@ def outage(member, arguments, listeners, channel):
     stopping.wait(10)
     if isinstance(found, str):
         come_back(found)
-        return
-    checkpoint, timeline, identifier = found
-    end = checkpoint_end(checkpoint, arguments["segmentBytes"])
-    channel.send(
-        {"ask": "ticket", "epoch": epoch, "end": end, "timeline": timeline, "systemIdentifier": identifier},
-    )
-    tell("shut down", checkpointLsn=lsn_text(checkpoint))
-    outcome = hear_outcome(member, arguments, listeners, channel, tell)
-    if outcome.startswith("refused"):
-        come_back(outcome[len("refused: ") :])
-    elif outcome == "unknown":
-        tell("silent", reason="%s does not answer" % arguments["to"])
-        settle(member, arguments, tell)
+    else:
+        checkpoint, timeline, identifier = found
+        end = checkpoint_end(checkpoint, arguments["segmentBytes"])
+        channel.send(
+            {"ask": "ticket", "epoch": epoch, "end": end, "timeline": timeline, "systemIdentifier": identifier},
+        )
+        tell("shut down", checkpointLsn=lsn_text(checkpoint))
+        outcome = hear_outcome(member, arguments, listeners, channel, tell)
+        if outcome.startswith("refused"):
+            come_back(outcome[len("refused: ") :])
+        elif outcome == "unknown":
+            tell("silent", reason="%s does not answer" % arguments["to"])
+    settle(member, arguments, tell)  # also where PostgreSQL would not stop
 
 
 def wait_for_shut_down(member, arguments, control, began):
@@ -202,21 +208,24 @@ def settle(member, arguments, tell):
     known this member stays down: two primaries would be worse than none."""
     epoch = arguments["epoch"]
     told = None
-    while journal_epoch(member) == epoch:
+    while is_unsettled(member, epoch):
         answer = ask_peer(member, arguments["to"], revocation(epoch, arguments["timeline"]), 5)
         outcome = answer.get("answer")
         if outcome == "revoked":
-            if restore(member, epoch, arguments["stopSeconds"] + 60):
+            if restore(member, epoch, arguments["stopSeconds"] + HANG_SECONDS):
                 tell("restored")
-            return
-        if outcome in ("consumed", "promoted", "overtaken"):
+        elif outcome in ("consumed", "promoted", "overtaken"):
             follow(member, arguments, tell)
-            return
-        reason = "%s: %s" % (arguments["to"], answer.get("unreachable", outcome))
-        if reason != told:
-            print("waits: whether the ticket was used is not known, and %s" % reason, file=sys.stderr, flush=True)
-            told = reason
-        time.sleep(RETRY_SECONDS)
+        else:
+            reason = "%s: %s" % (arguments["to"], answer.get("unreachable", outcome))
+            if reason != told:
+                print("waits: whether the ticket was used is not known, and %s" % reason, file=sys.stderr, flush=True)
+                told = reason
+            time.sleep(RETRY_SECONDS)
+
+
+def is_unsettled(member, epoch):
+    return journal_epoch(member) == epoch and switch_is(member, epoch, "stopping")
 
 
 def revocation(epoch, timeline):
@@ -227,10 +236,10 @@ def follow(member, arguments, tell):
     """As a standby of whoever is writable: always safe, for standby.signal is there."""
     if not wait_until_stopped(member, 120, patience_seconds=LAGGARD_SECONDS):
         return
-    lay_role(member, arguments["role"])
     with guarded(member["lock"]):
-        if journal_epoch(member) != arguments["epoch"]:
+        if not is_unsettled(member, arguments["epoch"]):
             return
+        lay_role(member, arguments["role"])
         write_switch(member, arguments["epoch"], "followed")
         start_unit(member["unit"])
     tell("follows")
@@ -243,11 +252,10 @@ def restore(member, epoch, limit_seconds, lock_epoch=None):
     lock_epoch = epoch if lock_epoch is None else lock_epoch
 
     def permitted():
-        if journal_epoch(member) != epoch or not switch_is(member, epoch, "stopping"):
-            return False
-        return is_held(member["lock"], lock_epoch) or not lock_state(member["lock"])["alive"]
+        undisturbed = is_held(member["lock"], lock_epoch) or not lock_state(member["lock"])["alive"]
+        return undisturbed and is_unsettled(member, epoch)
 
-    while journal_epoch(member) == epoch:
+    while is_unsettled(member, epoch):
         with guarded(member["lock"]):
             may_stop = permitted()
             if may_stop:
@@ -305,7 +313,7 @@ def take(arguments):
 def wait_for_ticket(member, arguments, listeners, sql, probe):
     epoch = arguments["epoch"]
     while True:
-        for _, line in listeners.lines(1):
+        for _, line in listeners.lines(RETRY_SECONDS):
             request = parse_line(line) if line else {}
             if request.get("ask") == "ticket" and request.get("epoch") == epoch:
                 use_ticket(member, arguments, request, listeners, sql, probe)
@@ -334,8 +342,8 @@ def use_ticket(member, arguments, ticket, listeners, sql, probe):
         linger(listeners)
         return
     listeners.tell(event="consumed")
-    if not wait_until_in_production(member, 60):
-        listeners.tell(event="failed", reason="it did not leave recovery within 60 s of its promotion")
+    if not wait_until_in_production(member, PROMOTION_SECONDS):
+        listeners.tell(event="failed", reason="it did not leave recovery within %s s of its promotion" % PROMOTION_SECONDS)
         complete_promotion(member)
         return
     listeners.tell(event="promoted")
@@ -361,7 +369,12 @@ PROOF_SECONDS = 3
 def prove(arguments, ticket, sql):
     """The flushed WAL here reaches the end, not only the start, of the old primary's shutdown checkpoint. Or: why not."""
     if ticket["timeline"] != arguments["timeline"] or ticket["systemIdentifier"] != arguments["systemIdentifier"]:
-        return "the old primary stopped on timeline %s, expected %s" % (ticket["timeline"], arguments["timeline"])
+        return "the old primary stopped on timeline %s of system %s, expected %s of %s" % (
+            ticket["timeline"],
+            ticket["systemIdentifier"],
+            arguments["timeline"],
+            arguments["systemIdentifier"],
+        )
     received = ""
     deadline = time.monotonic() + PROOF_SECONDS
     while time.monotonic() < deadline:
@@ -426,19 +439,31 @@ def back(arguments):
     member, journal = read_member(arguments["member"]), arguments["journal"]
     listeners = Listeners(socket_path(member, "back", arguments["epoch"]))
     listeners.tell(event="armed")
-    run(["systemctl", "stop", "%s-give-%d.service" % (member["unit"][: -len(".service")], journal)], 20)
-    with guarded(member["lock"]):
-        if read_switch(member)["epoch"] <= journal and not switch_is(member, journal, "restored"):
-            write_switch(member, journal, "stopping")
-    if restore(member, journal, arguments["limitSeconds"], arguments["epoch"]):
+    epoch = arguments["epoch"]
+    if take_over(member, journal, epoch) and restore(member, journal, arguments["limitSeconds"], epoch):
         listeners.tell(event="restored")
-    elif switch_is(member, journal, "restored"):
+    elif journal_epoch(member) == journal and switch_is(member, journal, "restored"):
         start_unit(member["unit"])
         listeners.tell(event="restored")
     else:
         listeners.tell(event="refused", reason="it did not stop in time, or the cluster was taken over")
     linger(listeners)
     listeners.close()
+
+
+def take_over(member, journal, epoch):
+    """From `give`, and only under the living lock of this epoch; but what was begun under it goes on when this process has
+    died, and its orchestrator as well."""
+    with guarded(member["lock"]):
+        switch = read_switch(member)
+        if switch["epoch"] == journal and switch.get("under") == epoch:
+            return True
+        if switch["epoch"] > journal or not is_held(member["lock"], epoch):
+            return False
+        run(["systemctl", "stop", "%s-give-%d.service" % (member["unit"][: -len(".service")], journal)], 20)
+        if not switch_is(member, journal, "restored"):
+            write_switch(member, journal, "stopping", under=epoch)
+        return True
 
 
 def drive(arguments):

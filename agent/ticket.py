@@ -49,12 +49,13 @@ def revoke(member, epoch, timeline):
 
 
 def read_switch(member):
-    """armed: ready to stop the primary. stopping: the ticket may have been sent. restored, followed: ended."""
+    """armed: ready to stop the primary. stopping: the ticket may have been sent; `under`: epoch of the orchestrator that
+    took the ticket away and brings the primary back. restored, followed: ended."""
     return {"epoch": 0, "boot": "", "state": "none", **read_record(member["switch"])}
 
 
-def write_switch(member, epoch, state):
-    write_durably(member["switch"], to_json({"epoch": epoch, "boot": boot_id(), "state": state}))
+def write_switch(member, epoch, state, **more):
+    write_durably(member["switch"], to_json({"epoch": epoch, "boot": boot_id(), "state": state, **more}))
 
 
 def switch_is(member, epoch, state):

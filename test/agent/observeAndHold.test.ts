@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { type AgentConversation, askAgent, converseWithAgent } from "../cluster/agent.ts";
-import type { RemoteHost } from "../remote/host.ts";
-import { createLocalHost } from "./support/localAgentHost.ts";
+import { type AgentConversation, askAgent, converseWithAgent } from "../../cluster/agent.ts";
+import type { RemoteHost } from "../../remote/host.ts";
+import { createLocalHost } from "../support/localAgentHost.ts";
 
 /*
  * The helper runs here as it runs on a host: sent over standard input to python3. Beside it a `systemctl` of ours, which

@@ -1,0 +1,58 @@
+"""Runs the host helper on a pretended host: /etc and the boot id are that host's, the pauses between two tries are short,
+and what must happen in order is written down in `trace`: programs started, signals sent, files made durable.
+`evaluate` instead calls its functions with literal arguments, one call a line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+root = os.environ["FAKE_ROOT"]
+sys.path.insert(0, os.environ["FAKE_HELPER"])
+import pgha  # noqa: E402
+
+
+def trace(*words):
+    with open(os.path.join(root, "trace"), "a", encoding="utf-8") as file:
+        file.write(" ".join(words) + "\n")
+
+
+class TracedProcess(subprocess.Popen):
+    def __init__(self, argv, **options):
+        trace("run", *argv)
+        super().__init__(argv, **options)
+
+
+def traced(name, word, shown):
+    real = getattr(os, name)
+
+    def act(*arguments):
+        trace(word, shown(*arguments))
+        return real(*arguments)
+
+    setattr(os, name, act)
+
+
+subprocess.Popen = TracedProcess
+traced("fsync", "sync", lambda descriptor: os.path.basename(os.readlink("/proc/self/fd/%d" % descriptor)))
+traced("rename", "rename", lambda _, path: os.path.basename(path))
+traced("unlink", "unlink", os.path.basename)
+traced("kill", "signal", lambda _, number: signal.Signals(number).name)
+
+read_member = pgha.read_member
+pgha.read_member = lambda path: read_member(path if path.startswith(root) else root + path)
+pgha.boot_id = lambda: pgha.read_text(os.path.join(root, "boot_id")).strip()
+pgha.PROGRAM = __file__
+pgha.RETRY_SECONDS = pgha.GATE_RETRY_SECONDS = 0.02
+for constant, value in json.loads(os.environ.get("FAKE_CONSTANTS", "{}")).items():
+    if not hasattr(pgha, constant):
+        sys.exit("%s is no constant of the helper" % constant)
+    setattr(pgha, constant, value)
+
+if sys.argv[1:] == ["evaluate"]:
+    for line in sys.stdin:
+        function, *arguments = json.loads(line)
+        print(json.dumps(getattr(pgha, function)(*arguments)))
+else:
+    pgha.main(sys.argv[1:])
