@@ -1,6 +1,7 @@
 import type { Plain, PropertyChange } from "./changes.ts";
 import type { GroupInputs } from "./group.ts";
 import type { ObservedPrimary } from "./observedPrimary.ts";
+import { formatPropertyPath, type PropertyPath } from "./propertyPath.ts";
 import { type Applied, type Facts, type Situation, situationOf } from "./situation.ts";
 
 /** Files of one member, by short name: "postgresql.conf" -> text. */
@@ -103,15 +104,18 @@ function otherChanges(
   state: GroupState & Passwords,
 ): { declared: Record<string, PropertyChange>; repairs: Record<string, PropertyChange> } {
   const declared: Record<string, PropertyChange> = {};
-  for (const name of compared) Object.assign(declared, changedPaths(olds?.[name] as Plain, news[name] as Plain, name));
+  for (const name of compared)
+    Object.assign(declared, changedPaths(olds?.[name] as Plain, news[name] as Plain, [name]));
   const declaredChange = Object.keys(declared).length > 0;
   for (const name of passwords) {
     if (news[name] !== undefined && news[name] !== state[name]) declared[name] = { kind: "update" };
   }
   const repairs: Record<string, PropertyChange> = {};
-  for (const member of Object.keys(state.unhealthy ?? {})) repairs[`unhealthy.${member}`] = { kind: "delete" };
+  for (const member of Object.keys(state.unhealthy ?? {}))
+    repairs[formatPropertyPath(["unhealthy", member])] = { kind: "delete" };
   for (const [member, settings] of Object.entries(state.alterSystem ?? {})) {
-    for (const name of Object.keys(settings)) repairs[path("alterSystem", member, name)] = { kind: "delete" };
+    for (const name of Object.keys(settings))
+      repairs[formatPropertyPath(["alterSystem", member, name])] = { kind: "delete" };
   }
   Object.assign(repairs, configurationChanges(news, olds, state, declaredChange));
   return { declared, repairs };
@@ -150,33 +154,26 @@ function configurationChanges(
     for (const [name, text] of Object.entries(files)) {
       if (live[name] === text) continue;
       const editedByHand = live[name] !== olds?.configuration[member]?.[name];
-      if (editedByHand || !declaredChange) changes[path("configuration", member, name)] = { kind: "update" };
+      if (editedByHand || !declaredChange)
+        changes[formatPropertyPath(["configuration", member, name])] = { kind: "update" };
     }
   }
   return changes;
 }
 
-/** 'parameters.work_mem', or 'parameters["pg_stat_statements.max"]' for keys that are no plain names. */
-export function path(...keys: readonly string[]): string {
-  return keys
-    .map((key, index) => (/^[A-Za-z_][A-Za-z0-9_-]*$/.test(key) ? `${index === 0 ? "" : "."}${key}` : `["${key}"]`))
-    .join("");
-}
-
-/** The leaves that differ between two values of one property. */
+/** The leaves that differ between two values of the property at `path`, by their paths. */
 export function changedPaths(
   before: Plain | undefined,
   after: Plain | undefined,
-  name: string,
+  path: PropertyPath,
 ): Record<string, PropertyChange> {
   if (JSON.stringify(before) === JSON.stringify(after)) return {};
-  if (before === undefined || before === null) return { [name]: { kind: "add" } };
-  if (after === undefined || after === null) return { [name]: { kind: "delete" } };
-  if (!isObject(before) || !isObject(after)) return { [name]: { kind: "update" } };
+  if (before === undefined || before === null) return { [formatPropertyPath(path)]: { kind: "add" } };
+  if (after === undefined || after === null) return { [formatPropertyPath(path)]: { kind: "delete" } };
+  if (!isObject(before) || !isObject(after)) return { [formatPropertyPath(path)]: { kind: "update" } };
   const changes: Record<string, PropertyChange> = {};
   for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
-    const child = /^[A-Za-z_][A-Za-z0-9_-]*$/.test(key) ? `${name}.${key}` : `${name}["${key}"]`;
-    Object.assign(changes, changedPaths(before[key], after[key], child));
+    Object.assign(changes, changedPaths(before[key], after[key], [...path, key]));
   }
   return changes;
 }

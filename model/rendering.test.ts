@@ -32,10 +32,15 @@ it("postgresql.conf: ours, then what is declared, then the role", () => {
 # Written whole by pgha: edit the stack file instead; a change made here is shown by the next preview and undone.
 
 # --- where this instance is
+# the declared addresses of this host, and the host itself; no other one is opened
 listen_addresses = '127.0.0.1, ::1, 198.51.100.11, 203.0.113.11'
+# instances on one host differ by it
 port = 5432
+# pgha and local administrators come in here, by peer authentication
 unix_socket_directories = '/var/run/postgresql'
+# outside the data directory, so that a clone does not bring another member's
 hba_file = '/etc/pgha/orders/pg1/pg_hba.conf'
+# likewise
 ident_file = '/etc/pgha/orders/pg1/pg_ident.conf'
 # the member's name in logs, in ps, and as application_name of its wal receiver
 cluster_name = 'pg1'
@@ -47,9 +52,11 @@ password_encryption = 'scram-sha-256'
 # --- replication: every member can be primary or standby with the same settings
 # standbys and their slots need it; logical is for you to declare
 wal_level = replica
+# a standby answers reads, and the checks before a switchover
 hot_standby = on
 # each member has one for every other one, twice while it reconnects, and some for base backups
 max_wal_senders = 10
+# every member keeps one for each other one; the rest is for your own consumers
 max_replication_slots = 10
 # a slot holds WAL for a member that is away; beyond this the member must be cloned anew, and the primary's disk survives
 max_slot_wal_keep_size = 10GB
@@ -59,14 +66,19 @@ wal_log_hints = on
 wal_keep_size = 256MB
 # a fast stop waits for every wal sender: a standby that is gone must be noticed soon
 wal_sender_timeout = 5s
+# a standby whose primary went silent looks for the new one after this time
 wal_receiver_timeout = 5s
+# well below wal_sender_timeout, so that a busy standby is not taken for a gone one
 wal_receiver_status_interval = 1s
 
 # --- connections to hosts that died without a word
 # unacknowledged data ends the connection after this time
 tcp_user_timeout = 5s
+# an idle connection is first probed after these seconds
 tcp_keepalives_idle = 5
+# seconds between two probes
 tcp_keepalives_interval = 2
+# probes without an answer that end it, so that the locks of a client whose host died are free again
 tcp_keepalives_count = 3
 
 # --- staying up
@@ -74,12 +86,17 @@ tcp_keepalives_count = 3
 restart_after_crash = on
 
 # --- logs
+# into files of its own, where nothing of other services is dropped or mixed in
 logging_collector = on
+# outside the data directory: a clone neither copies the logs nor removes them
 log_directory = '/var/log/postgresql/orders-pg1'
 # one file for each day of the week: bounded, and last week is there
 log_filename = 'postgresql-%a.log'
+# last week's file of the same day is written over, not added to
 log_truncate_on_rotation = on
+# a new file every day
 log_rotation_age = 1d
+# and only then: by size it would have the same name
 log_rotation_size = 0
 
 # --- declared in the stack file: parameters
@@ -135,7 +152,9 @@ Description=PostgreSQL 17, cluster orders, member pg1
 Documentation=man:postgres(1)
 Wants=network-online.target
 After=network-online.target
+# a volume of the data is mounted first; where that fails, so does the start
 RequiresMountsFor=/var/lib/postgresql/17/orders-pg1
+# ten deaths within a minute are no accident: stay down and be looked at
 StartLimitIntervalSec=60
 StartLimitBurst=10
 
@@ -143,6 +162,7 @@ StartLimitBurst=10
 # READY=1 comes when connections are accepted: \`systemctl start\` that returned means it
 Type=notify
 User=postgres
+# a backend may be killed for memory, the postmaster (OOMScoreAdjust below) never before it
 Environment=LC_ALL=C.UTF-8 PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj PG_OOM_ADJUST_VALUE=0
 # a former primary starts only where nobody was promoted meanwhile; \`systemctl status\` tells why it waits
 ExecStartPre=+/usr/local/lib/pgha/start-gate start orders pg1 /var/lib/postgresql/17/orders-pg1
@@ -161,7 +181,9 @@ RestartSec=0
 # recovery takes as long as it takes, and so does the shutdown checkpoint
 TimeoutStartSec=infinity
 TimeoutStopSec=1h
+# with PG_OOM_ADJUST_FILE above
 OOMScoreAdjust=-900
+# each backend may have max_files_per_process open (1000), beside its connections
 LimitNOFILE=65536
 
 [Install]
@@ -178,11 +200,26 @@ it("role.conf in the steady state: whoever of the others is writable", () => {
 synchronous_standby_names = 'ANY 1 ("pg1", "pg2", "pg3")'
 # where WAL comes from while this member is a standby
 primary_conninfo = 'host=203.0.113.12,203.0.113.13 port=5432,5432 user=replicator application_name=pg1 passfile=/etc/pgha/orders/pg1/passfile target_session_attrs=read-write connect_timeout=3 tcp_user_timeout=5000 keepalives_idle=5 keepalives_interval=2 keepalives_count=3'
+# the primary keeps there what this member has not received yet
 primary_slot_name = 'pgha_pg1'
+# through a promotion: the new primary's timeline is followed
 recovery_target_timeline = 'latest'
 # how soon a standby tries again when there is no WAL: short, because a promotion may have to wait for it
 wal_retrieve_retry_interval = 200ms
 `);
+});
+
+it("every setting of ours has its reason above it, in the files on the hosts", () => {
+  const lines = [
+    ...renderPostgresqlConf({ ...orders, parameters: {} }, pg1).split("\n"),
+    ...renderRole(orders, pg1, steadyRole).split("\n"),
+  ];
+  const isSetting = (line: string) => / = /.test(line) && !line.startsWith("#");
+  const isReason = (line = "") => /^# (?!---)./.test(line);
+  expect(lines.filter(isSetting)).toEqual(
+    expect.arrayContaining(["max_replication_slots = 10", "recovery_target_timeline = 'latest'"]),
+  );
+  expect(lines.filter((line, index) => isSetting(line) && !isReason(lines[index - 1]))).toEqual([]);
 });
 
 describe("postgresql.conf", () => {

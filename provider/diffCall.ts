@@ -1,6 +1,6 @@
 import type * as messages from "@pulumi/pulumi/proto/provider_pb.js";
 import providerMessages from "@pulumi/pulumi/proto/provider_pb.js";
-import { formatPropertyPath, isAtOrUnderText, type PropertyPath, valueAt } from "./propertyPath.ts";
+import { formatPropertyPath, isAtOrUnderText, type PropertyPath, valueAt } from "../model/propertyPath.ts";
 import type { Changes, Notice, Plain, Properties, PropertyChange, ResourceType } from "./resource.ts";
 import { decodeProperties } from "./wire.ts";
 

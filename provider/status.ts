@@ -5,8 +5,8 @@ import statusMessages from "@pulumi/pulumi/proto/status_pb.js";
 import anyMessages from "google-protobuf/google/protobuf/any_pb.js";
 import type { Struct } from "google-protobuf/google/protobuf/struct_pb.js";
 import { type Fault, UserError } from "../model/fault.ts";
+import { formatPropertyPath, type PropertyPath } from "../model/propertyPath.ts";
 import { RemoteError } from "../remote/errors.ts";
-import { formatPropertyPath, type PropertyPath } from "./propertyPath.ts";
 
 /**
  * Text for the terminal. Part of it may come from a host: an escape character could repaint the terminal, and `<{%` begins

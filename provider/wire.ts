@@ -1,6 +1,6 @@
 import structMessages, { type Struct, type Value } from "google-protobuf/google/protobuf/struct_pb.js";
 import { UserError } from "../model/fault.ts";
-import { formatPropertyPath, type PropertyPath } from "./propertyPath.ts";
+import { formatPropertyPath, type PropertyPath } from "../model/propertyPath.ts";
 import type { Plain, Properties } from "./resource.ts";
 
 /*

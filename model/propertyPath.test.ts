@@ -5,6 +5,7 @@ test("a path is written as Pulumi writes it", () => {
   expect(formatPropertyPath(["primary"])).toBe("primary");
   expect(formatPropertyPath(["parameters", "work_mem"])).toBe("parameters.work_mem");
   expect(formatPropertyPath(["parameters", "pg_stat_statements.max"])).toBe('parameters["pg_stat_statements.max"]');
+  expect(formatPropertyPath(["configuration", "pg-1", "pg_hba.conf"])).toBe('configuration.pg-1["pg_hba.conf"]');
   expect(formatPropertyPath(["hosts", 1, "address"])).toBe("hosts[1].address");
 });
 

@@ -1,4 +1,4 @@
-import type { Plain, Properties } from "./resource.ts";
+import type { Plain } from "./changes.ts";
 
 /** Where a value stands in a resource's properties: keys of objects, indexes of lists. */
 export type PropertyPath = readonly (string | number)[];
@@ -15,7 +15,7 @@ export function formatPropertyPath(path: PropertyPath): string {
 }
 
 /** The path of a fault has only strings; what indexes a list in `values` becomes a number. */
-export function locatePath(path: readonly string[], values: Properties): PropertyPath {
+export function locatePath(path: readonly string[], values: Plain): PropertyPath {
   const located: (string | number)[] = [];
   let here: Plain | undefined = values;
   for (const part of path) {
