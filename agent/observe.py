@@ -52,14 +52,30 @@ def directory_kind(path):
     return "data" if "PG_VERSION" in names else "foreign"
 
 
+def show_units(units):
+    """The state of each: one question for all of them."""
+    _, text = run(["systemctl", "show", "--property=LoadState,ActiveState,SubState,UnitFileState"] + units, 10)
+    blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in text.split("\n\n")]
+    return dict(zip(units, blocks))
+
+
 def unit_state(unit):
-    _, text = run(["systemctl", "show", unit, "--property=LoadState,ActiveState,SubState,UnitFileState"], 10)
-    properties = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return state_in(show_units([unit]).get(unit, {}))
+
+
+def state_in(properties):
     if properties.get("LoadState") != "loaded":
         return "absent", False
     if properties.get("SubState") == "start-pre":
         return "waiting", properties.get("UnitFileState") == "enabled"  # at its boot gate: PostgreSQL does not run
     return properties.get("ActiveState", "absent"), properties.get("UnitFileState") == "enabled"
+
+
+# Services that may promote a standby on their own.
+FAILOVER_MANAGERS = {
+    name + ".service": name
+    for name in ("pacemaker", "patroni", "pgautofailover", "pgpool2", "repmgrd", "stolon-keeper")
+}
 
 
 def existing_parent(path):
@@ -80,7 +96,8 @@ def ticket_seen(path):
 
 def observe(arguments):
     directory = arguments["dataDirectory"]
-    active, enabled = unit_state(arguments["unit"])
+    units = show_units([arguments["unit"]] + list(FAILOVER_MANAGERS))
+    active, enabled = state_in(units.get(arguments["unit"], {}))
     files = {path: read_text(path) for path in arguments["files"]}
     say(
         marker=read_text(arguments["marker"]),
@@ -98,5 +115,9 @@ def observe(arguments):
         unitEnabled=enabled,
         files={path: text for path, text in files.items() if text is not None},
         freeBytes=free_bytes(directory),
+        walFreeBytes=free_bytes(os.path.join(directory, "pg_wal")),
+        failoverManagers=[
+            name for unit, name in FAILOVER_MANAGERS.items() if units.get(unit, {}).get("ActiveState") == "active"
+        ],
         now=time.time(),
     )

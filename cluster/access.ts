@@ -5,6 +5,13 @@ import { Unreachable } from "../remote/errors.ts";
 import type { RemoteHost, RemoteHosts } from "../remote/host.ts";
 import { connectPostgres, type SqlSession } from "../remote/postgres.ts";
 
+export interface SessionOptions {
+  /** Default 10. */
+  readonly statementLimitSeconds?: number;
+  /** Default "postgres". */
+  readonly database?: string;
+}
+
 /** One member, with the way to its host. */
 export interface MemberAccess {
   readonly declaration: MemberDeclaration;
@@ -13,7 +20,7 @@ export interface MemberAccess {
   readonly paths: MemberPaths;
   readonly programs: string;
   /** A session as postgres over the Unix socket; the caller closes it. */
-  connect(options?: { statementLimitSeconds?: number }): Promise<SqlSession>;
+  connect(options?: SessionOptions): Promise<SqlSession>;
 }
 
 /** What an operation on a cluster has at hand. */
@@ -48,7 +55,7 @@ function accessMember(group: Group, declaration: MemberDeclaration, hosts: Remot
         socketDirectory,
         port: declaration.port,
         user: "postgres",
-        database: "postgres",
+        database: options.database ?? "postgres",
         applicationName: "pgha",
         // Opening the SSH connection may take 8 s of it by its own limit.
         connectLimitSeconds: 10,
@@ -71,7 +78,7 @@ function hostOrStub(hosts: RemoteHosts, name: string): RemoteHost {
 export async function withSession<T>(
   member: MemberAccess,
   use: (session: SqlSession) => Promise<T>,
-  options: { statementLimitSeconds?: number } = {},
+  options: SessionOptions = {},
 ): Promise<T> {
   const session = await member.connect(options);
   try {

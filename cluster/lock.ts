@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { HeldLock } from "../model/checks.ts";
+import type { HeldLock } from "../model/checks/check.ts";
 import { UserError } from "../model/fault.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
 import { type AgentConversation, converseWithAgent } from "./agent.ts";

@@ -57,6 +57,8 @@ const localSchema = z.object({
   unitEnabled: z.boolean(),
   files: z.record(z.string(), z.string()),
   freeBytes: z.number(),
+  walFreeBytes: z.number(),
+  failoverManagers: z.array(z.string()),
   now: z.number(),
 });
 
@@ -66,6 +68,7 @@ export async function observeLocal(
   member: MemberAccess,
 ): Promise<{ facts: LocalFacts; lock: LockState }> {
   const { paths, declaration } = member;
+  const askedAt = Date.now() / 1000;
   const answer = await askAgent(
     member.host,
     "observe",
@@ -83,6 +86,7 @@ export async function observeLocal(
     localSchema,
     { limitSeconds: 20, purpose: `observe member ${member.name} of ${access.group.cluster}` },
   );
+  const answeredAt = Date.now() / 1000;
   const {
     marker,
     journal,
@@ -93,9 +97,9 @@ export async function observeLocal(
     gate,
     channelKey,
     authorized,
-    ...more
+    now,
+    ...rest
   } = answer;
-  const { now: _now, ...rest } = more;
   return {
     facts: {
       ...rest,
@@ -107,6 +111,10 @@ export async function observeLocal(
       gate: gate ?? undefined,
       channelKey: channelKey ?? undefined,
       authorized: authorized ?? undefined,
+      clock: {
+        aheadSeconds: now - (askedAt + answeredAt) / 2,
+        uncertainSeconds: (answeredAt - askedAt) / 2,
+      },
     },
     lock,
   };
@@ -164,10 +172,11 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
 }
 
-const lsn = z
+const optionalText = z
   .string()
   .nullish()
   .transform((value) => value ?? undefined);
+const lsn = optionalText;
 
 const postgresSchema: z.ZodType<PostgresFacts> = z.object({
   inRecovery: z.boolean(),
@@ -187,10 +196,14 @@ const postgresSchema: z.ZodType<PostgresFacts> = z.object({
       state: z.string(),
       connectedSeconds: z.number(),
       syncState: z.string(),
+      slot: optionalText,
+      logical: z.boolean(),
       sentLsn: lsn,
+      writeLsn: lsn,
       flushLsn: lsn,
       replayLsn: lsn,
       replayLagSeconds: z.number(),
+      silentSeconds: z.number(),
     }),
   ),
   slots: z.array(
@@ -198,25 +211,19 @@ const postgresSchema: z.ZodType<PostgresFacts> = z.object({
       name: z.string(),
       kind: z.enum(["physical", "logical"]),
       active: z.boolean(),
+      temporary: z.boolean(),
+      failover: z.boolean(),
+      synced: z.boolean(),
       restartLsn: lsn,
-      walStatus: z
-        .string()
-        .nullish()
-        .transform((value) => value ?? undefined),
+      walStatus: optionalText,
     }),
   ),
   settings: z.record(z.string(), z.object({ setting: z.string(), unit: z.string().nullable(), vartype: z.string() })),
-  pendingRestart: z.array(z.string()),
   alterSystem: z.array(z.string()),
   roles: z.array(z.string()),
-  activity: z.object({
-    oldestTransactionSeconds: z.number(),
-    preparedTransactions: z.number(),
-    archiverFailing: z.boolean(),
-  }),
 });
 
-/* One statement, so that it is one round trip and one snapshot. */
+/* One statement, so that it is one round trip and one snapshot. to_jsonb(row) has the columns that this version has. */
 const observation = `
 select json_build_object(
   'inRecovery', pg_is_in_recovery(),
@@ -233,23 +240,24 @@ select json_build_object(
   'walReceiver', (select json_build_object('status', status, 'senderHost', coalesce(sender_host, ''),
       'senderPort', coalesce(sender_port, 0), 'timeline', coalesce(received_tli, 0)) from pg_stat_wal_receiver),
   'walSenders', (select coalesce(json_agg(json_build_object('name', application_name, 'pid', pid, 'state', state,
-      'connectedSeconds', extract(epoch from clock_timestamp() - backend_start), 'syncState', sync_state, 'sentLsn', sent_lsn, 'flushLsn', flush_lsn, 'replayLsn', replay_lsn,
-      'replayLagSeconds', coalesce(extract(epoch from replay_lag), 0)) order by application_name), '[]')
-    from pg_stat_replication),
+      'connectedSeconds', extract(epoch from clock_timestamp() - backend_start), 'syncState', sync_state,
+      'slot', slot_name, 'logical', coalesce(slot_type = 'logical', false),
+      'sentLsn', sent_lsn, 'writeLsn', write_lsn, 'flushLsn', flush_lsn, 'replayLsn', replay_lsn,
+      'replayLagSeconds', coalesce(extract(epoch from replay_lag), 0),
+      'silentSeconds', coalesce(extract(epoch from clock_timestamp() - reply_time), 0))
+      order by application_name, pid), '[]')
+    from pg_stat_replication left join pg_replication_slots on active_pid = pid),
   'slots', (select coalesce(json_agg(json_build_object('name', slot_name, 'kind', slot_type, 'active', active,
-      'restartLsn', restart_lsn, 'walStatus', wal_status) order by slot_name), '[]') from pg_replication_slots),
+      'temporary', temporary, 'failover', coalesce((to_jsonb(slot)->>'failover')::boolean, false),
+      'synced', coalesce((to_jsonb(slot)->>'synced')::boolean, false), 'restartLsn', restart_lsn,
+      'walStatus', case when to_jsonb(slot)->>'invalidation_reason' is not null
+          or (to_jsonb(slot)->>'conflicting')::boolean then 'lost' else wal_status end)
+      order by slot_name), '[]') from pg_replication_slots slot),
   'settings', (select coalesce(json_object_agg(name, json_build_object('setting', setting, 'unit', unit,
       'vartype', vartype)), '{}') from pg_settings where lower(name) = any($1)),
-  'pendingRestart', (select coalesce(json_agg(name order by name), '[]') from pg_settings where pending_restart),
   'alterSystem', (select coalesce(json_agg(distinct name), '[]') from pg_file_settings
     where sourcefile like '%/postgresql.auto.conf'),
-  'roles', (select coalesce(json_agg(rolname order by rolname), '[]') from pg_roles where rolname !~ '^pg_'),
-  'activity', json_build_object(
-    'oldestTransactionSeconds', (select coalesce(max(extract(epoch from clock_timestamp() - xact_start)), 0)
-      from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()),
-    'preparedTransactions', (select count(*) from pg_prepared_xacts),
-    'archiverFailing', (select coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false)
-      from pg_stat_archiver))
+  'roles', (select coalesce(json_agg(rolname order by rolname), '[]') from pg_roles where rolname !~ '^pg_')
 ) as facts`;
 
 export async function observePostgres(access: ClusterAccess, member: MemberAccess): Promise<PostgresFacts> {

@@ -1,16 +1,19 @@
-import { type Check, checkSwitchover, needsOldPrimary } from "../model/checks.ts";
+import type { Check } from "../model/checks/check.ts";
+import { checkSwitchover } from "../model/checks.ts";
 import { UserError } from "../model/fault.ts";
 import { endpointsOf } from "../model/group.ts";
 import { planSwitchover, type SwitchoverPlan } from "../model/handover.ts";
 import { type MemberObservation, streamingMembers } from "../model/observation.ts";
 import { observePrimary } from "../model/observedPrimary.ts";
 import { type Prediction, predictOutage } from "../model/prediction.ts";
+import { needsOldPrimary } from "../model/quorum.ts";
 import { checksText, type SwitchoverReport } from "../model/report.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 import { recordEvidence } from "./evidence.ts";
 import { handOver, settleAfterwards } from "./handOver.ts";
 import { removeJournal, writeJournal } from "./journal.ts";
 import { type ClusterLock, heldByOther } from "./lock.ts";
+import { measureOrTell } from "./measure.ts";
 import { observeMembers, readLocks } from "./observe.ts";
 import type { Moment } from "./outage.ts";
 import { type Reporter, stopIfCancelled } from "./reporter.ts";
@@ -37,13 +40,14 @@ export async function assessSwitchover(
   to: string,
   lock?: ClusterLock,
 ): Promise<Assessment> {
-  const [observations, locks] = await Promise.all([
+  const [observations, locks, measured] = await Promise.all([
     observeMembers(access),
     lock === undefined ? readLocks(access) : new Map<string, never>(),
+    measureOrTell(access, from, to),
   ]);
   return {
     plan: planSwitchover(access.group, from, to, streamingMembers(observations)),
-    checks: checkSwitchover(access.group, from, to, observations, heldByOther(locks)),
+    checks: checkSwitchover({ group: access.group, from, to, observations, heldLock: heldByOther(locks), measured }),
     prediction: predictOutage(access.group, from, to, streamingMembers(observations)),
     observations,
   };
@@ -62,6 +66,7 @@ export async function switchOver(
   const ready = await assessSwitchover(access, from, to, lock);
   refuseIfMoved(access, from, seen, ready.observations);
   refuseIfBlocked(access, ready.checks);
+  tellWarnings(reporter, from, to, ready.checks);
   stopIfCancelled(reporter, "before anything was touched");
 
   const old = access.member(from);
@@ -122,13 +127,17 @@ function refuseIfMoved(
 }
 
 /** What blocks under the lock blocks before it as well: then not even a lock file was touched. */
-export function refuseBlocked(
+export async function refuseBlocked(
   access: ClusterAccess,
   from: string,
   to: string,
   observations: readonly MemberObservation[],
-): void {
-  refuseIfBlocked(access, checkSwitchover(access.group, from, to, observations, undefined));
+): Promise<void> {
+  const measured = await measureOrTell(access, from, to);
+  refuseIfBlocked(
+    access,
+    checkSwitchover({ group: access.group, from, to, observations, heldLock: undefined, measured }),
+  );
 }
 
 function refuseIfBlocked(access: ClusterAccess, checks: readonly Check[]): void {
@@ -137,6 +146,13 @@ function refuseIfBlocked(access: ClusterAccess, checks: readonly Check[]): void 
   throw new UserError(
     `switchover of ${access.group.cluster} blocked by ${blocked.length} check${blocked.length === 1 ? "" : "s"}:\n${checksText(blocked)}\n  Nothing was touched.`,
   );
+}
+
+/** What was seen under the lock may be newer than what preview showed. */
+function tellWarnings(reporter: Reporter, from: string, to: string, checks: readonly Check[]): void {
+  const warnings = checks.filter((check) => check.verdict === "warn");
+  if (warnings.length === 0) return;
+  reporter.warn(`switchover ${from} -> ${to} goes on with ${warnings.length} warned\n${checksText(warnings)}`);
 }
 
 /** Up to the first acknowledged commit; up to the promotion when none was acknowledged as long as somebody listened. */

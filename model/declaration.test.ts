@@ -46,7 +46,18 @@ describe("a stack file without faults", () => {
       onDrift: "adopt",
       switchBackAfter: "10min",
       onDestroy: "keep",
-      limits: { lagBytes: 16_777_216, lagSeconds: 10, transactionSeconds: 60, stopSeconds: 30 },
+      disposableSlots: [],
+      limits: {
+        lagBytes: 16_777_216,
+        lagSeconds: 10,
+        transactionSeconds: 60,
+        querySeconds: 10,
+        senderSeconds: 4,
+        archiveFiles: 8,
+        walRoomBytes: 268_435_456,
+        clockSeconds: 2,
+        stopSeconds: 30,
+      },
     });
   });
 
@@ -403,6 +414,13 @@ describe("one fault of a cluster", () => {
       "a limit below its least",
       { limits: { stopSeconds: 0 } },
       [`limits.stopSeconds: found 0, expected at least 1. ${documented}`],
+    ],
+    [
+      "a slot's name that no slot can have",
+      { disposableSlots: ["audit", "Audit-2"] },
+      [
+        "disposableSlots.1: found Audit-2, expected the name of a replication slot: small letters, digits and underscores. Correct it.",
+      ],
     ],
     ["an unknown key", { primery: "pg1" }, [`primery: ${unknownKey}`]],
     ["an unknown key of a member", { members: { pg1: { prot: 5433 } } }, [`members.pg1.prot: ${unknownKey}`]],

@@ -37,7 +37,8 @@ const synchronousSchema = z.union(
   expected('{ quorum: 1 }, { priority: 1 } or "off"', "Write one of the three."),
 );
 
-const limitsSchema = z.strictObject({
+/** Limits of the checks before a switchover: what a cluster's stack file may set under `limits`. */
+export const limitsSchema = z.strictObject({
   /** Largest replay lag of the target, in bytes, with which a switchover begins. Default 16 MiB. */
   lagBytes: z
     .int()
@@ -45,11 +46,34 @@ const limitsSchema = z.strictObject({
     .default(16 * 1024 * 1024),
   /** Largest replay lag of the target, in seconds. Default 10. */
   lagSeconds: z.number().min(0).default(10),
-  /** Oldest running transaction on the primary, in seconds, above which a switchover warns. Default 60. */
+  /** Oldest open transaction on the primary, in seconds, above which a switchover warns. Default 60. */
   transactionSeconds: z.number().min(0).default(60),
+  /** A query on the primary that has been running for longer, in seconds, makes a switchover warn. Default 10. */
+  querySeconds: z.number().min(0).default(10),
+  /**
+   * Longest silence of whoever streams from the primary, in seconds, before a switchover warns: the fast stop waits for
+   * it. Default 4, less than the 5 of wal_sender_timeout. Raise both together.
+   */
+  senderSeconds: z.number().min(0).default(4),
+  /** Files that wait to be archived on the primary, above which a switchover warns. Default 8. */
+  archiveFiles: z.int().min(0).default(8),
+  /** Least free space on the volume of pg_wal, on the primary and on the target, in bytes. Default 256 MiB. */
+  walRoomBytes: z
+    .int()
+    .min(0)
+    .default(256 * 1024 * 1024),
+  /** Largest difference between the clocks of two hosts, in seconds, before a switchover warns. Default 2. */
+  clockSeconds: z.number().min(0).default(2),
   /** Longest wait for the primary's fast stop before the switchover is undone, in seconds. Default 30. */
   stopSeconds: z.number().min(1).max(600).default(30),
 });
+
+const slotNameSchema = z
+  .string()
+  .regex(
+    /^[a-z0-9_]{1,63}$/,
+    expected("the name of a replication slot: small letters, digits and underscores", "Correct it.").error,
+  );
 
 const clusterSchema = z.strictObject({
   /** Major version of PostgreSQL: 15, 16, 17 or 18. Fixed at creation. */
@@ -106,6 +130,11 @@ const clusterSchema = z.strictObject({
   onDestroy: z.enum(["keep", "stop", "erase"]).default("keep"),
   /** The cluster's name once more, required with onDestroy: erase. */
   eraseConfirmation: z.string().optional(),
+  /**
+   * Replication slots that may be lost with the old primary: their consumers begin anew on the next one. Default: none,
+   * and a logical slot that the target does not have blocks a switchover.
+   */
+  disposableSlots: z.array(slotNameSchema).default([]),
   /** Limits of the checks before a switchover. */
   limits: limitsSchema.default(() => limitsSchema.parse({})),
 });

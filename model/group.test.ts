@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { defaultLimits } from "../test/support/shapes.ts";
 import { parsed } from "../test/support/stackFiles.ts";
 import { groupInputs, groupOf, inputsOfCluster, memberOf, othersOf } from "./group.ts";
 
@@ -58,7 +59,8 @@ it("what the component hands over is what the resource reads, and the whole decl
     switchBackAfter: "10min",
     onDestroy: "erase",
     eraseConfirmation: "orders",
-    limits: { lagBytes: 16_777_216, lagSeconds: 10, transactionSeconds: 60, stopSeconds: 30 },
+    disposableSlots: [],
+    limits: defaultLimits,
   });
   expect(groupInputs.parse(inputs)).toEqual(inputs);
 });

@@ -1,5 +1,11 @@
 import { z } from "zod";
-import type { ClusterDeclaration, Limits, MemberDeclaration, Synchronous } from "./declaration.ts";
+import {
+  type ClusterDeclaration,
+  type Limits,
+  limitsSchema,
+  type MemberDeclaration,
+  type Synchronous,
+} from "./declaration.ts";
 import { duration } from "./duration.ts";
 import { type MaintenanceWindow, maintenanceWindowSchema } from "./maintenanceWindow.ts";
 import type { Endpoint } from "./observedPrimary.ts";
@@ -22,6 +28,8 @@ export interface Group extends ClusterShape {
   readonly maintenanceWindow?: MaintenanceWindow | undefined;
   /** What `pulumi destroy` does with service and data. Counts from the last `up`. */
   readonly onDestroy: "keep" | "stop" | "erase";
+  /** Slots that a switchover may lose. */
+  readonly disposableSlots: readonly string[];
   /** What a planned switchover tolerates. */
   readonly limits: Limits;
 }
@@ -89,17 +97,10 @@ export const groupInputs = z.object({
   onDestroy: z.enum(["keep", "stop", "erase"]),
   /** The cluster's name once more; without it onDestroy: erase erases nothing. */
   eraseConfirmation: z.string().optional(),
+  /** Replication slots that a switchover may lose. */
+  disposableSlots: z.array(z.string()).readonly().default([]),
   /** What a planned switchover tolerates. */
-  limits: z.object({
-    /** Largest replay lag of the target, in bytes. Beyond it the check blocks. */
-    lagBytes: z.number(),
-    /** Largest replay lag of the target, in seconds. Beyond it the check blocks. */
-    lagSeconds: z.number(),
-    /** Age of the oldest transaction on the primary, in seconds, above which the check warns. */
-    transactionSeconds: z.number(),
-    /** Longest wait for the primary's fast stop, in seconds. After it the switchover is undone. */
-    stopSeconds: z.number(),
-  }),
+  limits: limitsSchema,
   /** Of the role postgres. Default: generated at creation. A changed one is set on the primary. */
   superuserPassword: z.string().min(1).optional(),
   /** Of the role with which the members follow each other. Default: generated at creation. */
@@ -145,6 +146,7 @@ export function inputsOfCluster(
     ...(cluster.maintenanceWindow === undefined ? {} : { maintenanceWindow: cluster.maintenanceWindow }),
     onDestroy: cluster.onDestroy,
     ...(cluster.eraseConfirmation === undefined ? {} : { eraseConfirmation: cluster.eraseConfirmation }),
+    disposableSlots: [...cluster.disposableSlots],
     limits: cluster.limits,
   };
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { defaultLimits } from "../test/support/shapes.ts";
 import { changedPaths, type DeclaredGroup, diffGroup, type GroupState } from "./groupDiff.ts";
 import type { ObservedPrimary } from "./observedPrimary.ts";
 
@@ -32,7 +33,8 @@ const declared: DeclaredGroup = {
   onDrift: "adopt",
   switchBackAfter: "10min",
   onDestroy: "keep",
-  limits: { lagBytes: 16_777_216, lagSeconds: 10, transactionSeconds: 60, stopSeconds: 30 },
+  disposableSlots: [],
+  limits: defaultLimits,
   configuration: {
     pg1: { "postgresql.conf": "work_mem = '4MB'\n", "role.conf": "primary_slot_name = 'pgha_pg1'\n" },
     pg2: { "postgresql.conf": "work_mem = '4MB'\n", "role.conf": "primary_slot_name = 'pgha_pg2'\n" },

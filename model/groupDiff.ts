@@ -76,6 +76,7 @@ const compared = [
   "maintenanceWindow",
   "onDestroy",
   "eraseConfirmation",
+  "disposableSlots",
   "limits",
 ] as const;
 

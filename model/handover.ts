@@ -1,5 +1,5 @@
-import { neededStandbys, needsOldPrimary } from "./checks.ts";
 import { type Group, othersOf } from "./group.ts";
+import { neededStandbys, needsOldPrimary } from "./quorum.ts";
 
 /** The eleven steps of a planned switchover, as data: shown in preview, carried out in cluster/switchOver.ts. */
 export interface Step {

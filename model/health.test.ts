@@ -1,13 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { empty, primary, standby, stopped, systemIdentifier, unreachable } from "../test/support/observations.ts";
 import { group, member } from "../test/support/shapes.ts";
+import { slot } from "../test/support/switchover.ts";
 import { memberHealth } from "./health.ts";
 import type { Marker, MemberObservation, PostgresFacts, Slot } from "./observation.ts";
 import { synchronousStandbyNames } from "./rendering.ts";
 
 /** The slots that a member keeps for the two others. */
 function slotsFor(...names: string[]): { slots: Slot[] } {
-  return { slots: names.map((name) => ({ name: `pgha_${name}`, kind: "physical", active: true })) };
+  return { slots: names.map((name) => slot(`pgha_${name}`)) };
 }
 
 const first = (overrides: Partial<PostgresFacts> = {}) =>

@@ -1,4 +1,4 @@
-import { formatBytes } from "./checks.ts";
+import { formatBytes } from "./bytes.ts";
 import type { Fault } from "./fault.ts";
 
 /** What a member needs of its host. */

@@ -62,6 +62,12 @@ export interface LocalFacts {
   readonly files: Readonly<Record<string, string>>;
   /** Bytes free where the data directory is or will be. */
   readonly freeBytes: number;
+  /** Bytes free on the volume of pg_wal; that of the data directory as long as there is none. */
+  readonly walFreeBytes: number;
+  /** How far the host's clock is ahead of the clock here (negative: behind), give or take `uncertainSeconds`. */
+  readonly clock: { readonly aheadSeconds: number; readonly uncertainSeconds: number };
+  /** Failover managers whose service runs on the host: "pacemaker", "patroni", "repmgrd", … */
+  readonly failoverManagers: readonly string[];
 }
 
 export interface WalReceiver {
@@ -79,17 +85,30 @@ export interface WalSender {
   /** Since it connected, on the primary's clock. */
   readonly connectedSeconds: number;
   readonly syncState: string;
+  /** The slot that it reads from; none for a base backup and for a consumer without one. */
+  readonly slot?: string | undefined;
+  /** It sends decoded changes, to a subscription for example. */
+  readonly logical: boolean;
   readonly sentLsn?: Lsn | undefined;
+  readonly writeLsn?: Lsn | undefined;
   readonly flushLsn?: Lsn | undefined;
   readonly replayLsn?: Lsn | undefined;
   readonly replayLagSeconds: number;
+  /** Time since its receiver last answered, by the receiver's own clock; 0 before the first answer. */
+  readonly silentSeconds: number;
 }
 
 export interface Slot {
   readonly name: string;
   readonly kind: "physical" | "logical";
   readonly active: boolean;
+  /** Ends with its session, or is a copy that is not ready yet. */
+  readonly temporary: boolean;
+  /** A logical slot that PostgreSQL 17 and newer copies to standbys; `synced` on such a copy. */
+  readonly failover: boolean;
+  readonly synced: boolean;
   readonly restartLsn?: Lsn | undefined;
+  /** reserved, extended, unreserved (about to lose WAL), lost (useless, for whatever reason). */
   readonly walStatus?: string | undefined;
 }
 
@@ -108,20 +127,9 @@ export interface PostgresFacts {
   readonly slots: readonly Slot[];
   /** pg_settings of every declared and every own parameter. */
   readonly settings: Readonly<Record<string, { setting: string; unit: string | null; vartype: string }>>;
-  readonly pendingRestart: readonly string[];
   /** Names in postgresql.auto.conf: what ALTER SYSTEM set. The values stay on the host, for they may hold passwords. */
   readonly alterSystem: readonly string[];
   readonly roles: readonly string[];
-  readonly activity: Activity;
-}
-
-/** What a fast stop would cut off or wait for. */
-export interface Activity {
-  /** Age of the oldest open transaction of a client, in seconds; 0 without one. */
-  readonly oldestTransactionSeconds: number;
-  readonly preparedTransactions: number;
-  /** The last attempt to archive a segment failed. */
-  readonly archiverFailing: boolean;
 }
 
 export type MemberObservation =

@@ -220,7 +220,8 @@ function numberOf(
   return factor === undefined ? undefined : amount * factor;
 }
 
-function booleanOf(text: string): boolean | undefined {
+/** What PostgreSQL takes a text for where it wants a boolean; undefined when it takes it for none. */
+export function booleanOf(text: string): boolean | undefined {
   const value = text.toLowerCase();
   if (["on", "true", "yes", "1", "t", "y"].includes(value)) return true;
   if (["off", "false", "no", "0", "f", "n"].includes(value)) return false;

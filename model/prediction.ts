@@ -1,6 +1,6 @@
-import { needsOldPrimary } from "./checks.ts";
 import type { Group } from "./group.ts";
 import { segmentBytes } from "./lsn.ts";
+import { needsOldPrimary } from "./quorum.ts";
 
 /** What the expected outage is made of, in milliseconds; every part was measured on idle clusters (bench/results). */
 export interface Prediction {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { empty, primary, standby, stopped, unreachable } from "../test/support/observations.ts";
+import { defaultLimits } from "../test/support/shapes.ts";
 import type { GroupInputs } from "./group.ts";
 import type { PostgresFacts, ReachedMember } from "./observation.ts";
 import { refusedChanges, roomFaults } from "./refusals.ts";
@@ -29,7 +30,8 @@ const declared: GroupInputs = {
   onDrift: "adopt",
   switchBackAfter: "10min",
   onDestroy: "keep",
-  limits: { lagBytes: 16_777_216, lagSeconds: 10, transactionSeconds: 60, stopSeconds: 30 },
+  disposableSlots: [],
+  limits: defaultLimits,
 };
 
 const pg1 = {

@@ -1,4 +1,4 @@
-import { formatBytes } from "./checks.ts";
+import { formatBytes } from "./bytes.ts";
 import type { Fault } from "./fault.ts";
 import type { GroupInputs } from "./group.ts";
 import { type MemberObservation, type ReachedMember, reachedMembers } from "./observation.ts";

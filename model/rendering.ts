@@ -2,6 +2,7 @@ import Handlebars from "handlebars";
 import { loadTemplate } from "../templates/load.ts";
 import type { MemberDeclaration, Synchronous } from "./declaration.ts";
 import { memberPaths, postgresPrograms, replicationRole, slotName, socketDirectory, startGatePath } from "./names.ts";
+import { booleanOf } from "./parameters.ts";
 
 /** What rendering a cluster's files needs; the provider's inputs have just this shape. */
 export interface ClusterShape {
@@ -86,11 +87,18 @@ export function renderHba(shape: ClusterShape, member: MemberDeclaration): strin
     cluster: shape.cluster,
     member: member.name,
     replicationRole,
+    syncsSlots: syncsSlots(shape),
     peers: shape.members
       .filter((other) => other.name !== member.name)
       .map((other) => ({ member: other.name, address: hostNetwork(other.replicationAddress) })),
     clientNetworks: shape.clientNetworks,
   });
+}
+
+/** The worker that copies failover slots to a standby (PostgreSQL 17) asks the primary's database postgres for them. */
+function syncsSlots(shape: ClusterShape): boolean {
+  const declared = Object.entries(shape.parameters).find(([name]) => name.toLowerCase() === "sync_replication_slots");
+  return declared !== undefined && booleanOf(declared[1]) === true;
 }
 
 function hostNetwork(address: string): string {
@@ -216,6 +224,7 @@ export function primaryConninfo(shape: ClusterShape, member: MemberDeclaration, 
     `host=${others.map((other) => other.replicationAddress).join(",")}`,
     `port=${others.map((other) => other.port).join(",")}`,
     `user=${replicationRole}`,
+    ...(syncsSlots(shape) ? ["dbname=postgres"] : []),
     `application_name=${member.name}`,
     `passfile=${memberPaths(shape.cluster, member.name).passfile}`,
     ...(upstream === "any" ? ["target_session_attrs=read-write"] : []),

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { group } from "../test/support/shapes.ts";
-import type { Check } from "./checks.ts";
+import type { Check } from "./checks/check.ts";
 import { planSwitchover } from "./handover.ts";
 import { predictOutage } from "./prediction.ts";
 import { checksText, planText, reportText } from "./report.ts";
@@ -25,20 +25,28 @@ const streaming = new Set(["pg2", "pg3"]);
 const plan = planSwitchover(group({ synchronous: { quorum: 1 } }), "pg1", "pg2", streaming);
 const prediction = predictOutage(group({ synchronous: { quorum: 1 } }), "pg1", "pg2", streaming);
 
-it("the checks are a table, with a way out under each that is not ok", () => {
+it("the checks are a table: what stops comes first, with a way out under each that is not ok", () => {
   expect(checksText([good, doubtful, bad])).toBe(`\
-  ok    same history       timeline 1               (one timeline)
+  BLOCK replay runs        paused                   (running)
+        -> On pg2: select pg_wal_replay_resume()
   WARN  open transactions  oldest 61 s, 0 prepared  (60 s, none prepared)
         -> Open ones are cut off and rolled back; prepared ones survive.
-  BLOCK replay runs        paused                   (running)
-        -> On pg2: select pg_wal_replay_resume()`);
+  ok    same history       timeline 1               (one timeline)`);
 });
 
-it("a long measurement does not push the others apart", () => {
-  const long = "max_connections 100 < 200, max_wal_senders 10 < 20";
+it("a long measurement does not push the others apart, and what is too long for a line is broken between words", () => {
+  const long = "max_connections 100 on pg2, 200 on pg1";
   expect(checksText([good, { ...bad, measured: long, remedy: "" }])).toBe(`\
-  ok    same history  timeline 1                                (one timeline)
-  BLOCK replay runs   ${long}  (running)`);
+  BLOCK replay runs   max_connections 100 on pg2, 200 on pg1  (running)
+  ok    same history  timeline 1                          (one timeline)`);
+  const longer = `${long}, max_locks_per_transaction 64 on pg2, 128 on pg1, max_wal_senders 10 on pg2, 20 on pg1`;
+  const remedy = `Restart pg2 with ${"the declared parameters ".repeat(4)}and look again.`;
+  expect(checksText([good, { ...bad, measured: longer, remedy }])).toBe(`\
+  BLOCK replay runs   max_connections 100 on pg2, 200 on pg1, max_locks_per_transaction 64 on
+                      pg2, 128 on pg1, max_wal_senders 10 on pg2, 20 on pg1 (running)
+        -> Restart pg2 with the declared parameters the declared parameters the declared
+           parameters the declared parameters and look again.
+  ok    same history  timeline 1                          (one timeline)`);
 });
 
 it("the plan: verdict and outage first, then checks, steps and what the prediction is made of", () => {
@@ -58,7 +66,8 @@ steps (* = writes wait)
    9   follow     pg1 follows pg2 without rewind, the others without restart
   10   resume     nothing to resume: no failover manager
   11   verify     everybody streams, the synchronous rule holds
-predicted outage 0.14 s (ms: fast stop 35, promotion 30, copy of a 16MB segment 48, ticket and proof 7, first acknowledged commit 25)`);
+predicted outage 0.14 s (ms: fast stop 35, promotion 30, copy of a 16MB segment 48, ticket and
+                        proof 7, first acknowledged commit 25)`);
 });
 
 it.each([

@@ -1,4 +1,4 @@
-import type { Check } from "./checks.ts";
+import type { Check } from "./checks/check.ts";
 import type { SwitchoverPlan } from "./handover.ts";
 import type { Prediction } from "./prediction.ts";
 
@@ -21,16 +21,40 @@ export interface SwitchoverReport {
 
 const signs = { ok: "ok   ", warn: "WARN ", block: "BLOCK" } as const;
 
-/** The checks as a table; remedies only where something is to be done. */
+/** A terminal of 100 columns, of which Pulumi indents four. */
+const lineLength = 96;
+const measuredLength = 34;
+const order = ["block", "warn", "ok"] as const;
+
+/** The checks as a table: what stops the switchover first, with the way out under it, and last what is well. */
 export function checksText(checks: readonly Check[]): string {
-  const width = Math.max(...checks.map((check) => check.name.length));
-  const measuredWidth = Math.max(...checks.map((check) => Math.min(check.measured.length, 40)));
-  return checks
-    .map((check) => {
-      const line = `  ${signs[check.verdict]} ${check.name.padEnd(width)}  ${check.measured.padEnd(measuredWidth)}  (${check.limit})`;
-      return check.remedy === "" ? line : `${line}\n        -> ${check.remedy}`;
+  const nameLength = Math.max(...checks.map((check) => check.name.length));
+  const measuredWidth = Math.min(measuredLength, Math.max(...checks.map((check) => check.measured.length)));
+  return order
+    .flatMap((verdict) => checks.filter((check) => check.verdict === verdict))
+    .flatMap((check) => {
+      const start = `  ${signs[check.verdict]} ${check.name.padEnd(nameLength)}  `;
+      const line = `${start}${check.measured.padEnd(measuredWidth)}  (${check.limit})`;
+      const lines = line.length <= lineLength ? [line] : wrapped(start, `${check.measured} (${check.limit})`);
+      return check.remedy === "" ? lines : [...lines, ...wrapped("        -> ", check.remedy)];
     })
     .join("\n");
+}
+
+/** A text behind `start`, broken between words into lines that begin where the first one does. */
+function wrapped(start: string, text: string): string[] {
+  const lines: string[] = [];
+  let line = start;
+  for (const word of text.split(" ")) {
+    const begun = line.length > start.length;
+    if (begun && line.length + 1 + word.length > lineLength) {
+      lines.push(line);
+      line = " ".repeat(start.length) + word;
+    } else {
+      line += begun ? ` ${word}` : word;
+    }
+  }
+  return [...lines, line];
 }
 
 /** What preview shows of a switchover: checks, steps, predicted outage. The first line stands alone on the resource's row. */
@@ -52,7 +76,7 @@ export function planText(plan: SwitchoverPlan, checks: readonly Check[], predict
     checksText(checks),
     "steps (* = writes wait)",
     ...steps,
-    `predicted outage ${seconds(prediction.totalMilliseconds)} (ms: ${parts})`,
+    ...wrapped(`predicted outage ${seconds(prediction.totalMilliseconds)} `, `(ms: ${parts})`),
   ].join("\n");
 }
 

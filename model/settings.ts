@@ -12,4 +12,5 @@ export const ownSettings: readonly string[] = [
   "primary_slot_name",
   "synchronous_standby_names",
   "wal_segment_size",
+  "wal_sender_timeout",
 ];

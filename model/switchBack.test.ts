@@ -17,7 +17,9 @@ function sender(name: string, changes: Partial<WalSender> = {}): WalSender {
     state: "streaming",
     connectedSeconds: 3600,
     syncState: "async",
+    logical: false,
     replayLagSeconds: 0,
+    silentSeconds: 0,
     ...changes,
   };
 }

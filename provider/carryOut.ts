@@ -34,7 +34,9 @@ export async function carryOut(context: Context, task: Task): Promise<Saved> {
     await announce(context, access, decision);
     return { outputs: outputsOf(task, { ...decision.state, ...previewedPrimary(situation, declared) }) };
   }
-  if (situation.kind === "switchover") refuseBlocked(access, situation.from, situation.to, decision.observations);
+  if (situation.kind === "switchover") {
+    await refuseBlocked(access, situation.from, situation.to, decision.observations);
+  }
   if (situation.kind === "record" || situation.kind === "acknowledge") {
     context.info(`${declared.cluster}: ${situation.text}`);
     if (touchesNobody(task, decision)) return save(access, task, recordedAs(task, situation));

@@ -1,5 +1,14 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -105,7 +114,7 @@ describe("observe", () => {
 
   it("tells of a host that was never used", async () => {
     writeFileSync(at("unit"), "LoadState=not-found\nActiveState=inactive\nUnitFileState=\n");
-    const { freeBytes, now, ...rest } = await observe({ dataDirectory: at("none", "deeper", "still") });
+    const { freeBytes, walFreeBytes, now, ...rest } = await observe({ dataDirectory: at("none", "deeper", "still") });
     expect(rest).toEqual({
       marker: null,
       journal: null,
@@ -121,7 +130,9 @@ describe("observe", () => {
       unit: "absent",
       unitEnabled: false,
       files: {},
+      failoverManagers: [],
     });
+    expect(walFreeBytes).toBeGreaterThan(0);
     expect(freeBytes).toBeGreaterThan(0);
     expect(Math.abs(Number(now) - Date.now() / 1000)).toBeLessThan(20);
   });
@@ -173,6 +184,31 @@ describe("observe", () => {
     );
     expect(kinds).toEqual(["data", "empty", "foreign", "foreign"]);
     expect(await observe()).toMatchObject({ unit: "failed", controlData: null });
+  });
+
+  it("tells how much is free where pg_wal is, on a volume of its own too", async () => {
+    expect(statfsSync(at()).blocks).not.toBe(statfsSync("/dev/shm").blocks);
+    symlinkSync("/dev/shm", at("data", "pg_wal"));
+    const { bavail, bsize } = statfsSync("/dev/shm");
+    const { walFreeBytes, freeBytes } = await observe();
+    expect(Math.abs(Number(walFreeBytes) - bavail * bsize)).toBeLessThan(2 ** 24);
+    expect(freeBytes).not.toBe(walFreeBytes);
+  });
+
+  it("names the failover managers whose service runs", async () => {
+    program(
+      "systemctl",
+      `shift 2
+       for unit; do
+         case $unit in
+           ${unit}) cat ${at("unit")};;
+           patroni.service|repmgrd.service) printf 'LoadState=loaded\\nActiveState=active\\n';;
+           *) printf 'LoadState=not-found\\nActiveState=inactive\\n';;
+         esac
+         echo
+       done`,
+    );
+    expect(await observe()).toMatchObject({ unit: "active", failoverManagers: ["patroni", "repmgrd"] });
   });
 
   it.each(["", "garbage", "{}", "[]", '{"epoch": 5}'])("takes the damaged lock %j for none", async (text) => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { buildEnvironment, type EnvironmentArgs } from "../../components/environment.ts";
 import { parseEnvironment } from "../../model/declaration.ts";
+import { defaultLimits } from "../support/shapes.ts";
 import { type Registered, recordProgram } from "./recorder.ts";
 
 const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIexample";
@@ -283,7 +284,8 @@ describe("a cluster", () => {
       switchBackAfter: "10min",
       onDestroy: "erase",
       eraseConfirmation: "orders",
-      limits: { lagBytes: 16_777_216, lagSeconds: 10, transactionSeconds: 60, stopSeconds: 30 },
+      disposableSlots: [],
+      limits: defaultLimits,
     });
   });
 

@@ -103,6 +103,9 @@ function local(member: string, overrides: ReachedOverrides): LocalFacts {
     channelKey: channelKeyOf(member),
     authorized: ["pg1", "pg2", "pg3", "pg4", "pg5"].map(channelKeyOf).join(""),
     freeBytes: 10 * 1024 ** 3,
+    walFreeBytes: 10 * 1024 ** 3,
+    clock: { aheadSeconds: 0, uncertainSeconds: 0.1 },
+    failoverManagers: [],
     ...overrides.local,
   };
 }
@@ -118,10 +121,8 @@ function postgres(overrides: Partial<PostgresFacts>): PostgresFacts {
     walSenders: [],
     slots: [],
     settings: {},
-    pendingRestart: [],
     alterSystem: [],
     roles: ["postgres", "replicator"],
-    activity: { oldestTransactionSeconds: 0, preparedTransactions: 0, archiverFailing: false },
     ...overrides,
   };
 }

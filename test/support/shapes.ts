@@ -1,4 +1,4 @@
-import type { MemberDeclaration } from "../../model/declaration.ts";
+import type { Limits, MemberDeclaration } from "../../model/declaration.ts";
 import type { Group } from "../../model/group.ts";
 
 /** pg1 to pg9, each on a host of its own name, with one address to serve and one to replicate. */
@@ -18,6 +18,18 @@ export function member(name: string, overrides: Partial<MemberDeclaration> = {})
   };
 }
 
+export const defaultLimits: Limits = {
+  lagBytes: 16_777_216,
+  lagSeconds: 10,
+  transactionSeconds: 60,
+  querySeconds: 10,
+  senderSeconds: 4,
+  archiveFiles: 8,
+  walRoomBytes: 268_435_456,
+  clockSeconds: 2,
+  stopSeconds: 30,
+};
+
 /** Cluster orders: PostgreSQL 17 on pg1 to pg3, pg1 is primary, nothing synchronous. */
 export function group(overrides: Partial<Group> = {}): Group {
   return {
@@ -34,7 +46,8 @@ export function group(overrides: Partial<Group> = {}): Group {
     onDrift: "adopt",
     switchBackAfter: "10min",
     onDestroy: "keep",
-    limits: { lagBytes: 16 * 1024 * 1024, lagSeconds: 10, transactionSeconds: 60, stopSeconds: 30 },
+    disposableSlots: [],
+    limits: defaultLimits,
     ...overrides,
   };
 }
