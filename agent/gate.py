@@ -103,6 +103,15 @@ def old_primarys_word(member, journal):
     brought back. Neither of the two starts as primary without the other's word; a majority cannot know."""
     answer = ask_peer(member, journal["from"], {"ask": "state"}, 5)
     given = (answer.get("switchEpoch"), answer.get("switchState"))
+    own = control_data(member["programs"], member["dataDirectory"])
+    if own is None:
+        return "its pg_control cannot be read"
+    if answer.get("timeline", 0) > own["timeline"]:
+        return "%s is on timeline %d, this member on %d: somebody else was promoted" % (
+            journal["from"],
+            answer["timeline"],
+            own["timeline"],
+        )
     if given in ((journal["epoch"], "stopping"), (journal["epoch"], "followed")):
         with guarded(member["lock"]):
             write_pass(member)

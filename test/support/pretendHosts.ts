@@ -46,7 +46,8 @@ export const checkpoint = { start: "1/3000060", end: "1/30000D8" };
 /** Of every host until its first reboot. */
 export const bootId = "boot-1";
 
-const state = { shutDown: 1, shutDownInRecovery: 2, standby: 5, primary: 6 };
+/** As pg_control numbers them. */
+export const state = { shutDown: 1, inProduction: 6 };
 const stateOffset = 16;
 const timelineOffset = 48;
 
@@ -133,6 +134,23 @@ export class PretendHost {
     return this.has("data/standby.signal");
   }
 
+  /** Why its unit waits at the boot gate. */
+  get gateReason(): string | undefined {
+    return existsSync(this.paths.gateReason) ? readFileSync(this.paths.gateReason, "utf8") : undefined;
+  }
+
+  /** What pg_control says, before PostgreSQL starts. */
+  layControl(overrides: Partial<Control>): void {
+    writeFileSync(join(this.dataDirectory, "global", "pg_control"), controlFile(overrides));
+  }
+
+  /** Its description, as rendered once that member was taken out. */
+  removePeer(name: string): void {
+    const description = JSON.parse(readFileSync(this.memberFile, "utf8")) as { peers: { member: string }[] };
+    const peers = description.peers.filter(({ member }) => member !== name);
+    replace(this.memberFile, JSON.stringify({ ...description, peers }));
+  }
+
   private get control(): Buffer {
     return readFileSync(join(this.dataDirectory, "global", "pg_control"));
   }
@@ -146,7 +164,7 @@ export class PretendHost {
   }
 
   get isWritable(): boolean {
-    return this.isRunning && this.control.readUInt32LE(stateOffset) === state.primary;
+    return this.isRunning && this.control.readUInt32LE(stateOffset) === state.inProduction;
   }
 
   get hasPass(): boolean {
@@ -161,6 +179,10 @@ export class PretendHost {
     this.world.run(this.root, join(programs, "systemctl"), ["start", this.paths.unit], {});
   }
 
+  stopUnit(): void {
+    this.world.run(this.root, join(programs, "systemctl"), ["stop", this.paths.unit], {});
+  }
+
   /** Starts it, as a standby where standby.signal is, and waits until it runs. */
   async startPostgres(): Promise<void> {
     this.startUnit();
@@ -170,7 +192,7 @@ export class PretendHost {
   /** The power goes away, and comes back: no process is left, and what lies in /run is gone. */
   reboot(): void {
     this.endProcesses();
-    for (const name of ["postmaster", "starting"]) rmSync(join(this.root, name), { force: true });
+    for (const name of ["postmaster", "starting", "started"]) rmSync(join(this.root, name), { force: true });
     rmSync(this.paths.runDirectory, { recursive: true, force: true });
     this.set("boot_id", "boot-2\n");
   }
@@ -213,6 +235,12 @@ export class PretendHost {
     this.world.sockets.push(socket);
     return socketConversation(socket);
   }
+}
+
+interface Control {
+  readonly systemIdentifier: string;
+  readonly state: number;
+  readonly timeline: number;
 }
 
 /** What one test has started. */
@@ -323,12 +351,13 @@ function rootedGate(root: string): string {
 }
 
 /** The first 64 bytes of pg_control, as src/include/catalog/pg_control.h lays them out: of a primary that was shut down. */
-function controlFile(): Buffer {
+function controlFile(overrides: Partial<Control> = {}): Buffer {
+  const control = { systemIdentifier, state: state.shutDown, timeline, ...overrides };
   const bytes = Buffer.alloc(64);
-  bytes.writeBigUInt64LE(BigInt(systemIdentifier), 0);
-  bytes.writeUInt32LE(state.shutDown, stateOffset);
+  bytes.writeBigUInt64LE(BigInt(control.systemIdentifier), 0);
+  bytes.writeUInt32LE(control.state, stateOffset);
   bytes.writeBigUInt64LE(0x1_0300_0060n, 32);
-  bytes.writeUInt32LE(timeline, timelineOffset);
+  bytes.writeUInt32LE(control.timeline, timelineOffset);
   return bytes;
 }
 
