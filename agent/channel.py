@@ -169,6 +169,7 @@ class Listeners:
         os.chmod(path, 0o600)
         self.server.listen(8)
         self.clients = {}
+        self.met = False  # has anybody connected yet?
         self.told = b""
 
     def tell(self, **fields):
@@ -193,6 +194,7 @@ class Listeners:
         for one in readable:
             if one is self.server:
                 client, _ = self.server.accept()
+                self.met = True
                 self.clients[client] = b""
                 self.write(client, self.told)
             elif one in self.clients:

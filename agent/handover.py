@@ -96,12 +96,8 @@ def wait_for_go(member, arguments, listeners, channel):
 
 
 def refuse(listeners, reason):
-    """Told to whoever armed this: it connects at once, or has gone."""
     listeners.tell(event="refused", reason=reason)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if any(line is None for _, line in listeners.lines(0.5)):
-            break
+    linger(listeners)
     return False
 
 
@@ -357,9 +353,9 @@ def use_ticket(member, arguments, ticket, listeners, sql, probe):
 
 
 def linger(listeners):
-    """Until everybody has heard the last word."""
+    """Until everybody has heard the last word: whoever started this connects at once, or has gone."""
     deadline = time.monotonic() + 10
-    while listeners.clients and time.monotonic() < deadline:
+    while (listeners.clients or not listeners.met) and time.monotonic() < deadline:
         listeners.lines(0.5)
 
 
@@ -439,6 +435,7 @@ def back(arguments):
     member, journal = read_member(arguments["member"]), arguments["journal"]
     listeners = Listeners(socket_path(member, "back", arguments["epoch"]))
     listeners.tell(event="armed")
+    listeners.lines(2)  # whoever ordered it connects, and hears so, before the work begins
     epoch = arguments["epoch"]
     if take_over(member, journal, epoch) and restore(member, journal, arguments["limitSeconds"], epoch):
         listeners.tell(event="restored")

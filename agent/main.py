@@ -20,7 +20,7 @@ UNIT_VERBS = {"gate": gate, "started": started}
 
 
 def main(words):
-    verb = words[0]
+    verb = words[0] if words else "nothing"
     if verb in VERBS:
         VERBS[verb](ast.literal_eval(words[1]))
     elif verb in UNIT_VERBS:

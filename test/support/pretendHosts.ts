@@ -52,7 +52,7 @@ const stateOffset = 16;
 const timelineOffset = 48;
 
 export type Values = Readonly<Record<string, unknown>>;
-type RecordName = "lock" | "journal" | "ticket" | "switch" | "marker";
+type RecordName = "lock" | "journal" | "ticket" | "switch" | "marker" | "passfile" | "channelKey";
 
 export interface Lock {
   readonly epoch: number;

@@ -1,5 +1,6 @@
 """Runs the host helper on a pretended host: /etc and the boot id are that host's, the pauses between two tries are short,
-and what must happen in order is written down in `trace`: programs started, signals sent, files made durable.
+and what must happen in order is written down in `trace`: programs started, signals sent, files made durable, and
+each time that it waits for somebody.
 `evaluate` instead calls its functions with literal arguments, one call a line."""
 
 import json
@@ -7,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 root = os.environ["FAKE_ROOT"]
 sys.path.insert(0, os.environ["FAKE_HELPER"])
@@ -39,6 +41,16 @@ traced("fsync", "sync", lambda descriptor: os.path.basename(os.readlink("/proc/s
 traced("rename", "rename", lambda _, path: os.path.basename(path))
 traced("unlink", "unlink", os.path.basename)
 traced("kill", "signal", lambda _, number: signal.Signals(number).name)
+sleep = time.sleep
+
+
+def traced_sleep(seconds):
+    if seconds == pgha.RETRY_SECONDS:
+        trace("waits")
+    sleep(seconds)
+
+
+time.sleep = traced_sleep
 
 read_member = pgha.read_member
 pgha.read_member = lambda path: read_member(path if path.startswith(root) else root + path)
