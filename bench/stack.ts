@@ -15,6 +15,15 @@ export const benchCluster = "bench";
 export interface ClusterWish {
   readonly walSegmentSize: "1MB" | "16MB";
   readonly primary?: string;
+  /** Server parameters beside ours. */
+  readonly parameters?: Readonly<Record<string, string>>;
+  /** Every SSH session leads over this host. Default: straight. */
+  readonly jump?: {
+    readonly address: string;
+    readonly port: number;
+    readonly user: string;
+    readonly hostKey: string;
+  };
 }
 
 /** The stack file of three hosts with one cluster, quorum 1: what the goals are for. */
@@ -22,7 +31,11 @@ export function benchStackFile(lab: Lab, wish: ClusterWish): string {
   const hosts = lab.hosts.slice(0, 3);
   return stringify({
     config: {
-      "pgha:ssh": { user: "root", privateKeyFile: lab.keyFile },
+      "pgha:ssh": {
+        user: "root",
+        privateKeyFile: lab.keyFile,
+        ...(wish.jump === undefined ? {} : { jump: wish.jump }),
+      },
       "pgha:hosts": Object.fromEntries(
         hosts.map((host) => [host.name, { address: { ...host.addresses }, hostKey: host.hostKey }]),
       ),
@@ -36,6 +49,7 @@ export function benchStackFile(lab: Lab, wish: ClusterWish): string {
           synchronous: { quorum: 1 },
           walSegmentSize: wish.walSegmentSize,
           clientNetworks: ["clients"],
+          ...(wish.parameters === undefined ? {} : { parameters: wish.parameters }),
         },
       },
     },
@@ -68,12 +82,19 @@ export function removeStack(): void {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** The hosts as they were made, a new stack, and one `up`. Hosts must have been used by nobody else. */
-export async function freshCluster(lab: Lab, wish: ClusterWish): Promise<DeclaredCluster> {
+/**
+ * The hosts as they were made, a new stack, and one `up`. Hosts must have been used by nobody else. `afterwards`: what is
+ * different for whoever works on the cluster from then on.
+ */
+export async function freshCluster(
+  lab: Lab,
+  wish: ClusterWish,
+  afterwards: Partial<ClusterWish> = {},
+): Promise<DeclaredCluster> {
   await Promise.all(lab.hosts.slice(0, 3).map((host) => lab.reset(host.name)));
   await newStack(lab, wish);
   await up();
-  return openDeclaredCluster(benchStackFile(lab, wish), benchCluster);
+  return openDeclaredCluster(benchStackFile(lab, { ...wish, ...afterwards }), benchCluster);
 }
 
 let endRunning: (() => void) | undefined;
