@@ -8,6 +8,7 @@ import { Command } from "commander";
 import { attachLab, type Lab, openLab, takeDown } from "../lab/lab.ts";
 import { run } from "../lab/shell.ts";
 import { UserError } from "../model/fault.ts";
+import { aborts } from "./aborts.ts";
 import { noChange, wholeCli } from "./everyDay.ts";
 import { currentLoad, describeMachine } from "./machine.ts";
 import { provisioning } from "./provisioning.ts";
@@ -17,7 +18,7 @@ import { type Bench, type Section, StoppedEarly } from "./section.ts";
 import { endTimedProgram, removeStack } from "./stack.ts";
 import { switchovers } from "./switchovers.ts";
 
-const sections: readonly Section[] = [switchovers, wholeCli, noChange, restarts, provisioning];
+const sections: readonly Section[] = [switchovers, aborts, wholeCli, noChange, restarts, provisioning];
 const labName = "bench";
 
 interface Options {

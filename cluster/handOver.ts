@@ -21,6 +21,17 @@ interface Parties {
   readonly seen: { readonly timeline: number; readonly systemIdentifier: string };
 }
 
+/** The old primary is primary again. */
+export class SwitchoverUndone extends UserError {
+  constructor(
+    message: string,
+    /** From the certainty that nobody was promoted until the old primary accepted connections. */
+    readonly writableAfterMilliseconds: number,
+  ) {
+    super(message);
+  }
+}
+
 /** A checkpoint of a large busy primary takes its time; nobody waits for it. */
 const checkpointLimitSeconds = 1800;
 
@@ -58,9 +69,10 @@ export async function handOver(
     if (!(error instanceof Undone)) throw error;
     reporter.progress(`undone: ${error.message}`);
     await waitForService(old, 300);
-    const writable = seconds(performance.now() - error.decidedAt);
-    const undone = new UserError(
-      `switchover ${old.name} -> ${target.name} undone: ${error.message}.\n  ${old.name} is primary again (writable ${writable} after the decision). Find the cause and run \`pulumi up\` again.`,
+    const writableAfter = performance.now() - error.decidedAt;
+    const undone = new SwitchoverUndone(
+      `switchover ${old.name} -> ${target.name} undone: ${error.message}.\n  ${old.name} is primary again (writable ${seconds(writableAfter)} after the decision). Find the cause and run \`pulumi up\` again.`,
+      writableAfter,
     );
     throw await leaveQuiet(access, parties, lock, undone);
   } finally {

@@ -6,7 +6,7 @@ import { clusterName, type TestCluster } from "./testCluster.ts";
 
 /* Handovers take a quarter of a second: tests hold one where they want to do something to it. */
 
-export const dataDirectory = (member: string) => `/var/lib/postgresql/17/${clusterName}-${member}`;
+export const dataDirectory = (member: string, cluster = clusterName) => `/var/lib/postgresql/17/${cluster}-${member}`;
 export const journal = (member: string) => `/var/lib/pgha/${clusterName}/${member}/journal.json`;
 
 /** Something that stands still until it is let go. */
@@ -20,8 +20,14 @@ export async function waitInside(lab: Lab, host: string, condition: string): Pro
 }
 
 /** Stops one process of the member's server as soon as the condition holds inside its host; `title` as ps shows it. */
-async function holdProcess(lab: Lab, member: string, title: string, condition: string): Promise<Held> {
-  const server = `$(head -n 1 ${dataDirectory(member)}/postmaster.pid)`;
+async function holdProcess(
+  lab: Lab,
+  member: string,
+  title: string,
+  condition: string,
+  directory = dataDirectory(member),
+): Promise<Held> {
+  const server = `$(head -n 1 ${directory}/postmaster.pid)`;
   const pid = await scriptOnHost(lab, member, `pgrep -P "${server}" -f "${title}"`);
   await scriptOnHost(lab, member, `until ${condition}; do sleep 0.002; done; kill -STOP ${pid}`, 60);
   return { release: () => scriptOnHost(lab, member, `kill -CONT ${pid} || true`).then(() => undefined) };
@@ -33,13 +39,13 @@ export function holdBeforeOutage(lab: Lab, from: string): Promise<Held> {
 }
 
 /** The order to stop was given; the primary's shutdown checkpoint, and so the ticket, waits until it is let go. */
-export function holdShutdown(lab: Lab, from: string): Promise<Held> {
-  return holdProcess(lab, from, "checkpointer", `[ -e ${dataDirectory(from)}/standby.signal ]`);
+export function holdShutdown(lab: Lab, from: string, directory = dataDirectory(from)): Promise<Held> {
+  return holdProcess(lab, from, "checkpointer", `[ -e ${directory}/standby.signal ]`, directory);
 }
 
 /** Nothing that its primary sends is written any more. */
-export function holdReceiver(lab: Lab, member: string): Promise<Held> {
-  return holdProcess(lab, member, "walreceiver", "true");
+export function holdReceiver(lab: Lab, member: string, directory = dataDirectory(member)): Promise<Held> {
+  return holdProcess(lab, member, "walreceiver", "true", directory);
 }
 
 /** It can neither replay nor end its recovery. */
