@@ -457,10 +457,29 @@ def take_over(member, journal, epoch):
             return True
         if switch["epoch"] > journal or not is_held(member["lock"], epoch):
             return False
-        run(["systemctl", "stop", "%s-give-%d.service" % (member["unit"][: -len(".service")], journal)], 20)
+        stop_give(member, journal)
         if not switch_is(member, journal, "restored"):
             write_switch(member, journal, "stopping", under=epoch)
         return True
+
+
+def give_way(arguments):
+    """An orchestrator that holds the cluster says that the target is primary for good: this member will follow. Its unit,
+    which may still be asking the target, must not go on beside him."""
+    member, journal = read_member(arguments["member"]), arguments["journal"]
+
+    def followed():
+        stop_give(member, journal)
+        mark_standby(member)
+        if read_switch(member)["epoch"] == journal:
+            write_switch(member, journal, "followed")
+
+    if while_held(arguments, followed):
+        say(result="follows")
+
+
+def stop_give(member, epoch):
+    run(["systemctl", "stop", "%s-give-%d.service" % (member["unit"][: -len(".service")], epoch)], 20)
 
 
 def drive(arguments):

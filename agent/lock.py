@@ -82,3 +82,23 @@ def while_held(arguments, act):
             return False
         act()
         return True
+
+
+def write_journal(arguments):
+    """Before a handover touches anything: whoever comes next has to know what was begun."""
+    if while_held(arguments, lambda: write_durably(arguments["path"], arguments["text"])):
+        say(result="written")
+
+
+def remove_journal(arguments):
+    """Where it is of this epoch or older: one that somebody else began meanwhile is not ours to remove."""
+    path = arguments["path"]
+
+    def remove():
+        if read_record(path).get("epoch", 0) <= arguments["journal"]:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            fsync_directory(os.path.dirname(path))
+
+    if while_held(arguments, remove):
+        say(result="removed")

@@ -5,12 +5,15 @@ PROGRAM = "/usr/local/lib/pgha/agent.py"
 VERBS = {
     "observe": observe,
     "hold": hold,
+    "write_journal": write_journal,
+    "remove_journal": remove_journal,
     "drive": drive,
     "give": give,
     "take": take,
     "guard": guard,
     "admit": admit,
     "back": back,
+    "give_way": give_way,
     "take_back": take_back,
     "complete": complete,
 }

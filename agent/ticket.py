@@ -12,10 +12,6 @@ def write_ticket(member, epoch, state, timeline):
     write_durably(member["ticket"], to_json(record))
 
 
-def may_arm(ticket, lock, epoch):
-    return lock["alive"] and lock["epoch"] == epoch and ticket["epoch"] < epoch
-
-
 def may_consume(ticket, lock, epoch, boot, age_seconds):
     """The whole right to promote: armed for it, in this boot, not overtaken by another orchestrator, and not too late."""
     armed = ticket["state"] == "armed" and ticket["epoch"] == epoch and ticket["boot"] == boot

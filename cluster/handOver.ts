@@ -118,7 +118,7 @@ async function leaveQuiet(
     return cause; // Whoever took the cluster over has put it in order, or will.
   }
   await undoQuiet(access, [target, ...rePointed]);
-  await Promise.allSettled([removeJournal([old], lock.epoch), removeJournal([target], lock.epoch)]);
+  await Promise.allSettled([removeJournal([old], lock.epoch, lock), removeJournal([target], lock.epoch, lock)]);
   return cause;
 }
 

@@ -4,13 +4,13 @@ import { steadyRole } from "../model/rendering.ts";
 import { openJournal, type Recovery, recoveryOf } from "../model/unfinished.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 import { layRole } from "./configuration.ts";
-import { markStandby, unmarkStandby } from "./data.ts";
+import { unmarkStandby } from "./data.ts";
 import { removeJournal } from "./journal.ts";
 import type { ClusterLock } from "./lock.ts";
 import { observeMembers } from "./observe.ts";
 import { undoQuiet } from "./quiet.ts";
 import type { Reporter } from "./reporter.ts";
-import { completePromotion, restoreOldPrimary, takeTicketBack } from "./restore.ts";
+import { completePromotion, giveWay, restoreOldPrimary, takeTicketBack } from "./restore.ts";
 import { resetSlots } from "./roles.ts";
 import { startService, stopService } from "./service.ts";
 import { waitFor } from "./waitFor.ts";
@@ -34,7 +34,7 @@ export async function recoverHandover(
   const scene: Scene = { access, lock, observations, journal, reached, reporter };
   await carryOut(scene, recovery);
   // One that is not told keeps what it holds: with the others behind the new primary, it can do no harm with it.
-  await removeJournal(reached, journal.epoch);
+  await removeJournal(reached, journal.epoch, lock);
 }
 
 interface Scene {
@@ -127,8 +127,8 @@ async function goForward({ access, journal, observations, reached, lock, reporte
   reporter.progress(`${old.name} follows ${journal.to}`);
   const running = observations.some((seen) => seen.member === old.name && seen.reached && seen.postgres !== undefined);
   if (!running) {
+    await giveWay(old, journal, lock);
     await stopService(old, 120);
-    await markStandby(old);
     await layRole(access, old, steadyRole);
     await startService(old, 300);
   }

@@ -4,25 +4,12 @@ import type { Journal } from "../model/observation.ts";
 import type { MemberAccess } from "./access.ts";
 import { askAgent } from "./agent.ts";
 import { writeJournal } from "./journal.ts";
-import type { ClusterLock } from "./lock.ts";
+import { type ClusterLock, lockLost, refuseLost } from "./lock.ts";
 import { waitForService } from "./service.ts";
 import { startUnit, unitEvent } from "./units.ts";
 
 /** Until the postmaster has ended; one that hangs is ended before that. */
 const stopLimitSeconds = 60;
-
-const lockLost = z.object({
-  result: z.literal("lock lost"),
-  holder: z.string(),
-  since: z.string(),
-  alive: z.boolean(),
-});
-type LockLost = z.infer<typeof lockLost>;
-
-function refuseLost(what: string, { alive, holder, since }: LockLost): UserError {
-  const why = alive ? `${holder} holds the cluster since ${since}` : "the lock ran out";
-  return new UserError(`${what}: ${why}.\n  Run \`pulumi up\` again: it goes on from what it finds.`);
-}
 
 /**
  * Puts the old primary of an unfinished handover back: only called once its ticket was taken away, or its target given up.
@@ -33,7 +20,7 @@ export async function restoreOldPrimary(
   journal: Journal,
   lock: Pick<ClusterLock, "epoch">,
 ): Promise<void> {
-  await writeJournal([old], journal); // an earlier recovery may have removed it here and died
+  await writeJournal([old], journal, lock); // an earlier recovery may have removed it here and died
   const unit = await startUnit(old, "back", {
     epoch: lock.epoch,
     journal: journal.epoch,
@@ -78,6 +65,19 @@ export async function completePromotion(target: MemberAccess, lock: Pick<Cluster
     { limitSeconds: 40, purpose: `complete the promotion of ${target.name}` },
   );
   if (answer.result === "lock lost") throw refuseLost(`the promotion of ${target.name} was not completed`, answer);
+}
+
+/** The old primary follows for good: its host asks the target no more, and its next start is as a standby. */
+export async function giveWay(old: MemberAccess, journal: Journal, lock: Pick<ClusterLock, "epoch">): Promise<void> {
+  const { memberFile, lock: path } = old.paths;
+  const answer = await askAgent(
+    old.host,
+    "give_way",
+    { member: memberFile, lock: path, epoch: lock.epoch, journal: journal.epoch },
+    z.union([z.object({ result: z.literal("follows") }), lockLost]),
+    { limitSeconds: 40, purpose: `let ${old.name} follow` },
+  );
+  if (answer.result === "lock lost") throw refuseLost(`${old.name} was not made a standby`, answer);
 }
 
 /** The confirmed primary may start as such: its boot gate asks nobody. */

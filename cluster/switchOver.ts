@@ -72,15 +72,9 @@ export async function switchOver(
   const old = access.member(from);
   const target = access.member(to);
   const streaming = streamingMembers(ready.observations);
-  await writeJournal([old, target], {
-    operation: "switchover",
-    from,
-    to,
-    epoch: lock.epoch,
-    ...seen,
-    startedAt: new Date().toISOString(),
-    holder: holderName(),
-  });
+  const startedAt = new Date().toISOString();
+  const journal = { operation: "switchover", from, to, epoch: lock.epoch, ...seen, startedAt } as const;
+  await writeJournal([old, target], { ...journal, holder: holderName() }, lock);
   const outage = await handOver(
     access,
     {
@@ -96,7 +90,7 @@ export async function switchOver(
   // One that did not stream before is not this handover's to repair: the report is not lost for it.
   await settleAfterwards(access, { old, target }, new Set([from, to, ...streaming]), lock, reporter);
   const streamingAgainMilliseconds = performance.now() - outage.began;
-  await removeJournal([old, target], lock.epoch);
+  await removeJournal([old, target], lock.epoch, lock);
   const evidence = await recordEvidence(access, target, outage.checkpointLsn, seen.timeline);
   return {
     from,
