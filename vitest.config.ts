@@ -26,6 +26,7 @@ export default defineConfig({
             "test/*.test.ts",
             ...(process.platform === "linux" ? ["test/agent/**/*.test.ts"] : []), // its hosts have a /proc
             "test/contract/**/*.test.ts",
+            "test/explorer/**/*.test.ts",
             "test/mocks/**/*.test.ts",
           ],
         },
