@@ -177,7 +177,8 @@ describe("a limit", () => {
     // By the host's own limit it would live for 1.5 s.
     await expect.poll(() => existsSync(killed), { timeout: 1200 }).toBe(true);
     await Promise.all(Array.from({ length: 8 }, () => host.must(shell("sleep 0.5"))));
-    expect(ssh.mostSessions()).toBe(8);
+    // The killed one may still be closing while the eight begin.
+    expect([8, 9]).toContain(ssh.mostSessions());
   });
 
   it("is not what ended a command that says 124 itself", async () => {
