@@ -1,4 +1,5 @@
-import type { Conversation } from "./helperProcess.ts";
+import { expect } from "vitest";
+import { type Conversation, soon } from "./helperProcess.ts";
 import { bootId, checkpoint, type PretendHost, systemIdentifier, timeline, type Values } from "./pretendHosts.ts";
 
 /** The handover of all these tests: epoch 5, from pg1 to pg2. */
@@ -81,5 +82,7 @@ async function armed(host: PretendHost, role: string, values: Values, constants:
   if (first?.event !== "armed") {
     throw new Error(`expected ${role} to be armed, found ${JSON.stringify(first)} ${unit.stderr()}`);
   }
+  // The first time it let us in. From the second on it only waits for a word.
+  await expect.poll(() => host.trace().filter((line) => line === "listens").length, soon).toBeGreaterThan(1);
   return { ...conversation, ended: unit.exit };
 }

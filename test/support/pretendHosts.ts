@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -23,6 +23,7 @@ import {
   type Conversation,
   connected,
   type HelperProcess,
+  limitMilliseconds,
   processOf,
   socketConversation,
   soon,
@@ -191,20 +192,10 @@ export class PretendHost {
 
   /** The power goes away, and comes back: no process is left, and what lies in /run is gone. */
   reboot(): void {
-    this.endProcesses();
+    endProcesses(`FAKE_ROOT=${this.root}`);
     for (const name of ["postmaster", "starting", "started"]) rmSync(join(this.root, name), { force: true });
     rmSync(this.paths.runDirectory, { recursive: true, force: true });
     this.set("boot_id", "boot-2\n");
-  }
-
-  endProcesses(): void {
-    for (const file of readdirSync(join(this.root, "groups"))) {
-      try {
-        process.kill(-Number(readFileSync(join(this.root, "groups", file), "utf8")), "SIGKILL");
-      } catch {
-        // It has ended.
-      }
-    }
   }
 
   /** In order: programs that the helper ran, signals it sent, files it made durable or removed. */
@@ -260,7 +251,6 @@ export interface PretendHosts {
 export function pretendHosts(): PretendHosts {
   let helper = "";
   let directory = "";
-  let started: ChildProcess[] = [];
   let sockets: Socket[] = [];
   const hosts = new Map<string, PretendHost>();
 
@@ -274,19 +264,16 @@ export function pretendHosts(): PretendHosts {
     directory = realpathSync(mkdtempSync(join(tmpdir(), "pgha-hosts-")));
   });
   afterEach(() => {
-    for (const host of hosts.values()) host.endProcesses();
-    for (const child of started) child.kill("SIGKILL");
+    endProcesses(`FAKE_WORLD=${directory}`);
     for (const socket of sockets) socket.destroy();
     hosts.clear();
-    started = [];
     sockets = [];
-    rmSync(directory, { recursive: true, force: true, maxRetries: 10 });
+    rmSync(directory, { recursive: true, force: true });
   });
   afterAll(() => rmSync(helper, { recursive: true, force: true }));
 
   const run: World["run"] = (root, program, words, constants) => {
     const child = spawn(program, words, {
-      detached: true,
       env: {
         ...process.env,
         PATH: `${programs}:${process.env.PATH}`,
@@ -298,9 +285,6 @@ export function pretendHosts(): PretendHosts {
         FAKE_CONSTANTS: JSON.stringify(constants),
       },
     });
-    started.push(child);
-    if (child.pid !== undefined && root !== directory)
-      writeFileSync(join(root, "groups", `${child.pid}`), `${child.pid}`);
     return processOf(child);
   };
 
@@ -320,6 +304,31 @@ export function pretendHosts(): PretendHosts {
       return answers;
     },
   };
+}
+
+/** Ends every process with this in its environment, and returns when none is left. */
+function endProcesses(marker: string): void {
+  const deadline = performance.now() + limitMilliseconds;
+  for (;;) {
+    const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && environment(name).includes(marker));
+    if (pids.length === 0) return;
+    if (performance.now() > deadline) throw new Error(`processes ${pids.join(", ")} do not end`);
+    for (const pid of pids) {
+      try {
+        process.kill(Number(pid), "SIGKILL");
+      } catch {
+        // It has ended.
+      }
+    }
+  }
+}
+
+function environment(pid: string): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
+  } catch {
+    return []; // It has ended, or is somebody else's.
+  }
 }
 
 /** In one piece: processes that read it meanwhile see the old one or the new one. */

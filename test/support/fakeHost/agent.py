@@ -1,6 +1,6 @@
 """Runs the host helper on a pretended host: /etc and the boot id are that host's, the pauses between two tries are short,
 and what must happen in order is written down in `trace`: programs started, signals sent, files made durable, and
-each time that it waits for somebody.
+each time that it listens or waits.
 `evaluate` instead calls its functions with literal arguments, one call a line."""
 
 import json
@@ -41,7 +41,12 @@ traced("fsync", "sync", lambda descriptor: os.path.basename(os.readlink("/proc/s
 traced("rename", "rename", lambda _, path: os.path.basename(path))
 traced("unlink", "unlink", os.path.basename)
 traced("kill", "signal", lambda _, number: signal.Signals(number).name)
-sleep = time.sleep
+lines, sleep = pgha.Listeners.lines, time.sleep
+
+
+def traced_lines(*arguments):
+    trace("listens")
+    return lines(*arguments)
 
 
 def traced_sleep(seconds):
@@ -50,6 +55,7 @@ def traced_sleep(seconds):
     sleep(seconds)
 
 
+pgha.Listeners.lines = traced_lines
 time.sleep = traced_sleep
 
 read_member = pgha.read_member
