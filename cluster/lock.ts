@@ -1,9 +1,9 @@
 import { z } from "zod";
 import type { HeldLock } from "../model/checks/check.ts";
 import { UserError } from "../model/fault.ts";
+import type { LockState } from "../model/observation.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
 import { type AgentConversation, converseWithAgent } from "./agent.ts";
-import type { LockState } from "./observe.ts";
 
 const renewEverySeconds = 5;
 /** A hold that was not confirmed for so long is not relied on: half of the time after which hosts take it for dead. */

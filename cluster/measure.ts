@@ -132,8 +132,11 @@ async function measureMember(session: SqlSession, querySeconds: number): Promise
   return measurementSchema.parse(rows[0]?.measured);
 }
 
-/** Databases of the primary that are looked into at the same time. */
-const sessionsAtOnce = 4;
+/**
+ * Databases of the primary that are looked into at the same time. With the observation beside them these are three
+ * sessions: as many as PostgreSQL reserves for superusers when clients have taken all others.
+ */
+const sessionsAtOnce = 2;
 
 interface UsedByDatabase {
   readonly database: string;

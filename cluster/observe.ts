@@ -1,17 +1,18 @@
 import { z } from "zod";
-import type { Journal, LocalFacts, Marker, MemberObservation, PostgresFacts } from "../model/observation.ts";
+import {
+  type Journal,
+  type LocalFacts,
+  type LockState,
+  type Marker,
+  type MemberObservation,
+  type PostgresFacts,
+  reachedMembers,
+} from "../model/observation.ts";
 import { ownSettings } from "../model/settings.ts";
 import { RemoteError } from "../remote/errors.ts";
 import type { SqlSession } from "../remote/postgres.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 import { askAgent } from "./agent.ts";
-
-export interface LockState {
-  readonly epoch: number;
-  readonly holder: string;
-  readonly since: string;
-  readonly alive: boolean;
-}
 
 const markerSchema: z.ZodType<Marker> = z.object({
   cluster: z.string(),
@@ -62,11 +63,8 @@ const localSchema = z.object({
   now: z.number(),
 });
 
-/** What a member's host tells without PostgreSQL, and the lock there. */
-export async function observeLocal(
-  access: ClusterAccess,
-  member: MemberAccess,
-): Promise<{ facts: LocalFacts; lock: LockState }> {
+/** What a member's host tells without PostgreSQL. */
+async function observeLocal(access: ClusterAccess, member: MemberAccess): Promise<LocalFacts> {
   const { paths, declaration } = member;
   const askedAt = Date.now() / 1000;
   const answer = await askAgent(
@@ -87,36 +85,21 @@ export async function observeLocal(
     { limitSeconds: 20, purpose: `observe member ${member.name} of ${access.group.cluster}` },
   );
   const answeredAt = Date.now() / 1000;
-  const {
-    marker,
-    journal,
-    lock,
-    controlData,
-    ticket,
-    switch: switched,
-    gate,
-    channelKey,
-    authorized,
-    now,
-    ...rest
-  } = answer;
+  const { marker, journal, controlData, ticket, switch: switched, gate, channelKey, authorized, now, ...rest } = answer;
   return {
-    facts: {
-      ...rest,
-      marker: parseOwn(member, paths.marker, marker, markerSchema),
-      journal: parseOwn(member, paths.journal, journal, journalSchema),
-      controlData: controlData ?? undefined,
-      ticket: ticket ?? undefined,
-      switch: switched ?? undefined,
-      gate: gate ?? undefined,
-      channelKey: channelKey ?? undefined,
-      authorized: authorized ?? undefined,
-      clock: {
-        aheadSeconds: now - (askedAt + answeredAt) / 2,
-        uncertainSeconds: (answeredAt - askedAt) / 2,
-      },
+    ...rest,
+    marker: parseOwn(member, paths.marker, marker, markerSchema),
+    journal: parseOwn(member, paths.journal, journal, journalSchema),
+    controlData: controlData ?? undefined,
+    ticket: ticket ?? undefined,
+    switch: switched ?? undefined,
+    gate: gate ?? undefined,
+    channelKey: channelKey ?? undefined,
+    authorized: authorized ?? undefined,
+    clock: {
+      aheadSeconds: now - (askedAt + answeredAt) / 2,
+      uncertainSeconds: (answeredAt - askedAt) / 2,
     },
-    lock,
   };
 }
 
@@ -140,12 +123,12 @@ export async function observeMember(access: ClusterAccess, member: MemberAccess)
     (error: unknown) => ({ facts: undefined, silent: messageOf(error) }),
   );
   try {
-    const { facts } = await observeLocal(access, member);
+    const local = await observeLocal(access, member);
     const answered = await postgres;
     return {
       member: member.name,
       reached: true,
-      local: facts,
+      local,
       postgres: answered.facts,
       postgresSilent: answered.silent,
     };
@@ -160,7 +143,12 @@ export function observeMembers(access: ClusterAccess): Promise<MemberObservation
   return Promise.all(access.members.map((member) => observeMember(access, member)));
 }
 
-/** The lock file of every member that answers. */
+/** The lock of every member that was reached. */
+export function locksOf(observations: readonly MemberObservation[]): Map<string, LockState> {
+  return new Map(reachedMembers(observations).map(({ member, local }) => [member, local.lock]));
+}
+
+/** The lock file of every member that answers; PostgreSQL is not asked. */
 export async function readLocks(access: ClusterAccess): Promise<Map<string, LockState>> {
   const entries = await Promise.allSettled(
     access.members.map(async (member) => [member.name, (await observeLocal(access, member)).lock] as const),

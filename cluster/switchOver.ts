@@ -14,7 +14,7 @@ import { handOver, settleAfterwards } from "./handOver.ts";
 import { removeJournal, writeJournal } from "./journal.ts";
 import { type ClusterLock, heldByOther } from "./lock.ts";
 import { measureOrTell } from "./measure.ts";
-import { observeMembers, readLocks } from "./observe.ts";
+import { locksOf, observeMembers } from "./observe.ts";
 import type { Moment } from "./outage.ts";
 import { type Reporter, stopIfCancelled } from "./reporter.ts";
 import { holderName } from "./underLock.ts";
@@ -40,14 +40,11 @@ export async function assessSwitchover(
   to: string,
   lock?: ClusterLock,
 ): Promise<Assessment> {
-  const [observations, locks, measured] = await Promise.all([
-    observeMembers(access),
-    lock === undefined ? readLocks(access) : new Map<string, never>(),
-    measureOrTell(access, from, to),
-  ]);
+  const [observations, measured] = await Promise.all([observeMembers(access), measureOrTell(access, from, to)]);
+  const heldLock = lock === undefined ? heldByOther(locksOf(observations)) : undefined;
   return {
     plan: planSwitchover(access.group, from, to, streamingMembers(observations)),
-    checks: checkSwitchover({ group: access.group, from, to, observations, heldLock: heldByOther(locks), measured }),
+    checks: checkSwitchover({ group: access.group, from, to, observations, heldLock, measured }),
     prediction: predictOutage(access.group, from, to, streamingMembers(observations)),
     observations,
   };

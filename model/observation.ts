@@ -33,6 +33,15 @@ export interface ControlData {
   readonly checkpointLsn: Lsn;
 }
 
+/** The lock file of one member; without one, or with a damaged one, epoch 0 and nobody. */
+export interface LockState {
+  readonly epoch: number;
+  readonly holder: string;
+  readonly since: string;
+  /** Held, and renewed of late by the host's boot clock. */
+  readonly alive: boolean;
+}
+
 /** What is on the host, PostgreSQL running or not. */
 export interface LocalFacts {
   readonly marker?: Marker | undefined;
@@ -68,6 +77,7 @@ export interface LocalFacts {
   readonly clock: { readonly aheadSeconds: number; readonly uncertainSeconds: number };
   /** Failover managers whose service runs on the host: "pacemaker", "patroni", "repmgrd", … */
   readonly failoverManagers: readonly string[];
+  readonly lock: LockState;
 }
 
 export interface WalReceiver {

@@ -4,7 +4,7 @@ import type { LiveSetting } from "../parameters.ts";
 
 const choice = (setting: string): LiveSetting => ({ setting, unit: null, vartype: "enum" });
 const text = (hash: string): LiveSetting => ({ setting: hash, unit: null, vartype: "string" });
-const repair = "`pulumi up` without the change of primary: lays the declared ones; some need a restart";
+const repair = "`pulumi up` without the change of primary lays the declared ones; some need a restart";
 
 describe("settings", () => {
   const settings = (primary: Record<string, LiveSetting>, target: Record<string, LiveSetting>): Given => ({

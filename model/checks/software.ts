@@ -9,7 +9,7 @@ export function settingsCheck({ from, to, measured }: Subject): Check {
   const name = "settings";
   const limit = "equal";
   const [old, next] = [measured.primary.settings, measured.target.settings];
-  const repair = "`pulumi up` without the change of primary: lays the declared ones; some need a restart";
+  const repair = "`pulumi up` without the change of primary lays the declared ones; some need a restart";
   const missing = measured.primary.preloaded.shared.filter(
     (library) => !measured.target.preloaded.shared.includes(library),
   );

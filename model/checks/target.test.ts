@@ -112,7 +112,7 @@ it.each<[string, Given, Omit<Check, "verdict">]>([
 
 describe("the target's slot on the primary", () => {
   const withSlot = (...held: Slot[]) => objections({ primary: { slots: [...held, slot("pgha_pg3")] } });
-  const repair = "`pulumi up` without the change of primary: repairs it.";
+  const repair = "`pulumi up` without the change of primary repairs it.";
 
   it.each<[string, Slot[], Partial<Check>]>([
     ["missing", [], { verdict: "warn", measured: "pg1 has no slot pgha_pg2", remedy: repair }],
@@ -151,7 +151,7 @@ it("blocks when the target has no slot for another member: it could not follow t
       verdict: "block",
       measured: "pg2 has no slot pgha_pg3",
       limit: "one for each member",
-      remedy: "`pulumi up` without the change of primary: makes them.",
+      remedy: "`pulumi up` without the change of primary makes them.",
     },
   ]);
 });

@@ -64,7 +64,7 @@ export function ownSlotCheck({ from, to, primary }: Subject): Check {
   const limit = "active, WAL kept";
   const wanted = slotName(to);
   const slot = primary.postgres.slots.find((candidate) => candidate.name === wanted);
-  const repair = "`pulumi up` without the change of primary: repairs it.";
+  const repair = "`pulumi up` without the change of primary repairs it.";
   if (slot === undefined) return warn(name, `${from} has no slot ${wanted}`, limit, repair);
   if (slot.walStatus === "lost") {
     return block(name, `${wanted} lost WAL that ${to} may need`, limit, `${to} must be cloned anew.`);
@@ -83,7 +83,7 @@ export function slotsForOthersCheck({ group, to, target }: Subject): Check {
   const missing = wanted.filter((slot) => !target.postgres.slots.some((held) => held.name === slot));
   const limit = "one for each member";
   if (missing.length === 0) return ok(name, wanted.join(", ") || "none needed", limit);
-  const remedy = "`pulumi up` without the change of primary: makes them.";
+  const remedy = "`pulumi up` without the change of primary makes them.";
   return block(name, `${to} has no slot ${missing.join(", ")}`, limit, remedy);
 }
 

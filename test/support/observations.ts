@@ -106,6 +106,7 @@ function local(member: string, overrides: ReachedOverrides): LocalFacts {
     walFreeBytes: 10 * 1024 ** 3,
     clock: { aheadSeconds: 0, uncertainSeconds: 0.1 },
     failoverManagers: [],
+    lock: { epoch: 0, holder: "", since: "", alive: false },
     ...overrides.local,
   };
 }
