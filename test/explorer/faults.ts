@@ -1,5 +1,5 @@
 import { upIsRunning } from "./orchestrator.ts";
-import { stopPostgres } from "./postgres.ts";
+import { startPostgres, stopPostgres } from "./postgres.ts";
 import type { Rules } from "./rules.ts";
 import { restarted, withoutAnswers } from "./units.ts";
 import {
@@ -20,10 +20,17 @@ import {
 export function faultMoves(world: World): Move[] {
   return world.hosts.flatMap((host, index) => {
     const name = nameOf(index);
-    if (host.power === "off") return [{ label: `${name} boots`, next: () => boot(world, index) }];
+    if (host.power === "off")
+      return mayBoot(world, index) ? [{ label: `${name} boots`, next: () => boot(world, index) }] : [];
     if (host.power === "frozen") return [{ label: `${name} goes on`, next: () => thaw(world, index) }];
     return [...powerCuts(world, host, index), ...freezes(world, index), ...kills(world, host, index)];
   });
+}
+
+/** One that was taken out of `members:` stays off until an `up` has finished what it was a part of: so it was promised. */
+function mayBoot(world: World, index: number): boolean {
+  if (!world.fenced.includes(index)) return true;
+  return !upIsRunning(world) && world.hosts.every(({ journal }, at) => at === index || journal === undefined);
 }
 
 function powerCuts(world: World, host: Host, index: number): Move[] {
@@ -133,6 +140,9 @@ export function humanMoves(world: World, rules: Rules): Move[] {
     if (host.power === "on" && host.postgres === "primary" && host.units.length === 0) {
       const stopped = () => ({ ...withHost(world, index, stopPostgres(host, rules)), actedByHand: true });
       moves.push(act(`somebody stops the unit of ${name}`, stopped));
+    }
+    if (host.power === "on" && host.postgres === "down" && host.units.length === 0) {
+      moves.push(act(`somebody starts the unit of ${name}`, () => withHost(world, index, startPostgres(host))));
     }
     if (mayBePromotedByHand(world, index)) {
       const label = `somebody promotes ${name} by hand, and waits until the others follow`;

@@ -173,7 +173,7 @@ function settleAtStart(world: World, host: Host, index: number, rules: Rules): M
     ];
   }
   if (told !== "revoked") return [move("gives its place up at its start", { switch: followed, standbySignal: true })];
-  if (host.lock.alive) return [move("waits for whoever holds the lock", {})];
+  if (host.lock.alive) return []; // its holder decides
   const restored = { epoch: before.epoch, state: "restored", thisBoot: true } as const;
   return [move("comes back at its start", { standbySignal: false, switch: restored, pass: true })];
 }

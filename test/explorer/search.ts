@@ -12,6 +12,8 @@ export interface Scope {
   readonly goals: readonly Orchestrator["goal"][];
   /** States after which the search ends, `complete` false. */
   readonly limit: number;
+  /** Moves that come first, by the beginning of their labels: the search is of what may follow. */
+  readonly after?: readonly string[];
   /** Also look, from every state, whether the hosts alone and one more `up` come to a good end. */
   readonly ends: boolean;
 }
@@ -54,13 +56,27 @@ function traceOf(node: Node): string[] {
   return labels;
 }
 
+function begun({ budget, goals, after = [] }: Scope, rules: Rules): Node {
+  let node: Node = { world: steadyWorld({ ...noBudget, ...budget }), from: undefined, label: "" };
+  for (const beginning of after) {
+    const moves = allMoves(node.world, goals, rules);
+    const move = moves.find(({ label }) => label.startsWith(beginning));
+    if (move === undefined) {
+      const found = moves.map(({ label }) => label).join(", ");
+      throw new Error(`after ${traceOf(node).length} moves: found ${found}, expected ${beginning}`);
+    }
+    node = { world: move.next(), from: node, label: move.label };
+  }
+  return node;
+}
+
 /** Every state that can be reached within the scope, nearest first: a violation comes with a shortest trace. */
 export function exploreAll(scope: Scope, rules: Rules = realRules): Result {
-  const first = steadyWorld({ ...noBudget, ...scope.budget });
-  const known = new Set<string>([keyOf(first)]);
+  const first = begun(scope, rules);
+  const known = new Set<string>([keyOf(first.world)]);
   const endsWell = new Set<string>();
   const seen = new Set<string>();
-  let level: Node[] = [{ world: first, from: undefined, label: "" }];
+  let level: Node[] = [first];
   let depth = 0;
   const result = (complete: boolean, violation?: Violation): Result => {
     return { states: known.size, depth, complete, violation, seen };

@@ -1,0 +1,174 @@
+import { expect, test } from "vitest";
+import { type Rules, realRules } from "./rules.ts";
+import { exploreAll, type Scope, violationText } from "./search.ts";
+
+/*
+ * Each rule of the ticket, taken out: then the explorer finds what the rule prevents. What is searched here with the rule
+ * is searched without a finding as well, so that it is the rule that makes the difference.
+ */
+
+const reads = ["lock", "look"].flatMap((what) => ["pg1", "pg2", "pg3"].map((on) => `up 1: ${what} (${on})`));
+const armed = [
+  ...["up 1 begins", ...reads, "up 1: write the journal (pg1)", "up 1: write the journal (pg2)"],
+  ...["up 1: arm the target", "up 1: arm the old primary"],
+];
+const stopped = [
+  ...[...armed, "up 1: go", "pg1 makes itself a standby", "pg1 is told to stop", "pg1 writes its shutdown checkpoint"],
+  ...["pg2 receives X", "pg3 receives X", "pg1 ends its postmaster", "pg1 sends the ticket"],
+];
+const handedIn = [...stopped, "pg2 hears ticket"];
+
+const twoWritable = "pg1 and pg2 are writable";
+const nobody = "the hosts alone end with 0 writable members";
+
+type Change = (rules: Rules) => Partial<Rules>;
+interface Case {
+  readonly rule: string;
+  readonly without: Change;
+  readonly budget: Scope["budget"];
+  readonly found: string;
+  readonly after?: readonly string[];
+}
+
+const cases: readonly Case[] = [
+  {
+    rule: "a ticket is consumed only while it is armed",
+    without: ({ mayConsume }) => ({
+      mayConsume: (ticket, ...rest) => mayConsume(ticket && { ...ticket, state: "armed" }, ...rest),
+    }),
+    budget: { ups: 1, impatience: 1 },
+    found: twoWritable,
+  },
+  {
+    rule: "a ticket lives for 5 s: its host may have stood still meanwhile, and been given up",
+    without: ({ mayConsume }) => ({ mayConsume: (ticket, lock, epoch) => mayConsume(ticket, lock, epoch, false) }),
+    budget: { ups: 2, freezes: 1, humans: 1, deaths: 1, impatience: 1 },
+    found: twoWritable,
+    after: [...handedIn, "pg2 stands still", "pg1 hears nothing", "up 1 dies", "somebody takes pg2"],
+  },
+  {
+    rule: "the target has all of the old primary's WAL",
+    without: () => ({ walIsProved: false }),
+    budget: { ups: 1, rows: 1 },
+    found: "pg2 is writable without the acknowledged row a",
+  },
+  {
+    rule: "a refusal revokes",
+    without: () => ({ refusalRevokes: false }),
+    budget: { ups: 1, impatience: 1 },
+    found: twoWritable,
+  },
+  {
+    rule: "one that was consumed is not revoked",
+    without: ({ afterRevocation }) => ({
+      afterRevocation: (ticket, handover, own) =>
+        ticket?.epoch === handover.epoch ? "revoked" : afterRevocation(ticket, handover, own),
+    }),
+    budget: { ups: 1, impatience: 1 },
+    found: twoWritable,
+  },
+  {
+    rule: "a target on a higher timeline never lets the old primary come back",
+    without: ({ afterRevocation }) => ({
+      afterRevocation: (ticket, handover, own) =>
+        afterRevocation(ticket, handover, { ...own, timeline: handover.timeline }),
+    }),
+    budget: { ups: 1, powerCuts: 1, humans: 1 },
+    found: "pg1 and pg3 are writable",
+    after: [...stopped.slice(0, -1), "pg1 loses power"],
+  },
+  {
+    rule: "no answer keeps the old primary down",
+    without: () => ({ silenceKeepsDown: false }),
+    budget: { ups: 1, impatience: 1 },
+    found: twoWritable,
+  },
+  {
+    rule: "the primary is stopped only under the living lock of its epoch",
+    without: ({ mayGo }) => ({ mayGo: (host, epoch) => mayGo({ ...host, lock: { epoch, alive: true } }, epoch) }),
+    budget: { ups: 2, deaths: 1 },
+    found: nobody,
+    after: [...armed, "up 1 dies, and its order is under way"],
+  },
+  {
+    rule: "the old primary's gate asks the target before anything starts",
+    without: () => ({ gateSettles: false }),
+    budget: { ups: 1, powerCuts: 1 },
+    found: nobody,
+  },
+  {
+    rule: "a target promotes after a boot only with the old primary's word",
+    without: () => ({ targetAsksAfterBoot: false }),
+    budget: { ups: 2, powerCuts: 1, humans: 1 },
+    found: twoWritable,
+    after: [...handedIn, "pg2 consumes", "pg2 loses power"],
+  },
+  {
+    rule: "that word is not given once the old primary came back",
+    without: () => ({ givesItsWord: () => true }),
+    budget: { ups: 2, powerCuts: 1, humans: 1 },
+    found: twoWritable,
+    after: [...handedIn, "pg2 consumes", "pg2 loses power"],
+  },
+  {
+    rule: "a former primary without a pass asks a majority",
+    without: () => ({ gateAsksMajority: false }),
+    budget: { powerCuts: 1, humans: 1 },
+    found: twoWritable,
+  },
+  {
+    rule: "a former primary stays down where a higher timeline is",
+    without: ({ verdict }) => ({
+      verdict: (_, answers, members) =>
+        verdict(
+          9,
+          answers.map((answer) => ({ ...answer, inProduction: false })),
+          members,
+        ),
+    }),
+    budget: { powerCuts: 1, humans: 1 },
+    found: twoWritable,
+  },
+  {
+    rule: "an intended stop ends the pass",
+    without: () => ({ stopRemovesPass: false }),
+    budget: { humans: 3 },
+    found: twoWritable,
+  },
+  {
+    rule: "that the old primary is about to stop is durable before it stops",
+    without: ({ durable }) => ({ durable: { ...durable, stopping: false } }),
+    budget: { ups: 1, powerCuts: 1 },
+    found: nobody,
+  },
+  {
+    rule: "that the old primary is a standby is durable before it stops",
+    without: ({ durable }) => ({ durable: { ...durable, standbySignal: false } }),
+    budget: { ups: 1, powerCuts: 1 },
+    found: twoWritable,
+  },
+  {
+    rule: "that the ticket is consumed is durable before the target promotes",
+    without: ({ durable }) => ({ durable: { ...durable, consumed: false } }),
+    budget: { ups: 1, powerCuts: 1 },
+    found: nobody,
+  },
+  {
+    rule: "a later orchestrator takes the ticket away first, or at least makes it worthless by its lock",
+    without: ({ mayConsume }) => ({
+      upRevokesFirst: false,
+      mayConsume: (ticket, lock, epoch, isLate) => mayConsume(ticket, { ...lock, epoch }, epoch, isLate),
+    }),
+    budget: { ups: 2, deaths: 1 },
+    found: twoWritable,
+    after: [...stopped, "up 1 dies"],
+  },
+];
+
+test.each(cases)("taken out: $rule", { timeout: 120_000 }, ({ without, budget, found, after = [] }) => {
+  const scope = { budget, goals: [{ from: 0, to: 1 }], ends: found === nobody, after };
+  const rules = { ...realRules, ...without(realRules) };
+  expect(exploreAll({ ...scope, limit: 20_000 }, rules).violation?.what).toBe(found);
+  const withTheRule = exploreAll({ ...scope, limit: 3_000 }).violation;
+  expect(withTheRule === undefined ? "nothing" : violationText(withTheRule)).toBe("nothing");
+});
