@@ -7,8 +7,10 @@ It holds no opinion about the cluster: who may be primary is decided elsewhere."
 
 import ast
 import contextlib
+import errno
 import fcntl
 import os
+import pwd
 import re
 import select
 import signal

@@ -4,6 +4,7 @@ PROGRAM = "/usr/local/lib/pgha/agent.py"
 
 VERBS = {
     "observe": observe,
+    "clear": clear,
     "hold": hold,
     "write_journal": write_journal,
     "remove_journal": remove_journal,

@@ -52,6 +52,32 @@ def directory_kind(path):
     return "data" if "PG_VERSION" in names else "foreign"
 
 
+# An attribute of the directory itself, not a file in it: initdb and pg_basebackup demand an empty directory, and a file
+# system that is mounted over it does not have it. It stays through reboots, whatever numbers devices get then.
+TOKEN = "user.pgha.token"
+
+
+def token_of(directory):
+    """What `clear` put on a directory of ours; None on any other, and where a file system has no such attributes."""
+    try:
+        return os.getxattr(directory, TOKEN).decode("ascii", "replace")
+    except OSError:
+        return None
+
+
+def wal_facts(data_directory, directory):
+    """The declared directory of pg_wal; None without one. `pgWal`: where pg_wal leads, or None."""
+    if directory == "":
+        return None
+    pg_wal = os.path.join(data_directory, "pg_wal")
+    return {
+        "kind": directory_kind(directory),
+        "token": token_of(directory),
+        "path": os.path.realpath(directory),
+        "pgWal": os.path.realpath(pg_wal) if os.path.lexists(pg_wal) else None,
+    }
+
+
 def show_units(units):
     """The state of each: one question for all of them."""
     _, text = run(["systemctl", "show", "--property=LoadState,ActiveState,SubState,UnitFileState"] + units, 10)
@@ -109,6 +135,8 @@ def observe(arguments):
         channelKey=read_text(arguments["channelKey"] + ".pub"),
         authorized=read_text(arguments["authorized"]),
         dataDirectory=directory_kind(directory),
+        dataToken=token_of(directory),
+        walDirectory=wal_facts(directory, arguments["walDirectory"]),
         standbySignal=os.path.exists(os.path.join(directory, "standby.signal")),
         controlData=control_data(arguments["programs"], directory),
         unit=active,

@@ -6,6 +6,7 @@ const files = [
   "lock.py",
   "ticket.py",
   "observe.py",
+  "data.py",
   "channel.py",
   "service.py",
   "handover.py",

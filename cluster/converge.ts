@@ -1,6 +1,12 @@
 import { UserError } from "../model/fault.ts";
 import { memberHealth } from "../model/health.ts";
-import { describeMember, type MemberObservation, type ReachedMember } from "../model/observation.ts";
+import {
+  describeMember,
+  hasReadyData,
+  isLost,
+  type MemberObservation,
+  type ReachedMember,
+} from "../model/observation.ts";
 import { refusalToInitialise } from "../model/ownership.ts";
 import { steadyRole } from "../model/rendering.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
@@ -63,7 +69,9 @@ export async function converge(
   await ensureReplicationRole(primary, replication);
   await ensureSlots(access, primary);
 
-  const standbys = reached.filter((member) => member !== primary);
+  // A member whose own data is not there waits for it: it is neither started nor cloned.
+  const whole = reached.filter((member) => !isLost(of(member)));
+  const standbys = whole.filter((member) => member !== primary);
   await settleAll(standbys, (standby) => ensureStandby(access, lock, standby, of(standby), primary, reporter));
   if (creating) {
     await waitUntilStreaming(access, primary, standbys, reporter);
@@ -71,7 +79,7 @@ export async function converge(
     await reloadConfiguration(primary);
   }
   await Promise.all(reached.map((member) => undoAlterSystem(member, of(member))));
-  await waitUntilSettled(access, primaryName, reporter);
+  await waitUntilSettled(access, primaryName, reporter, new Set(whole.map((member) => member.name)));
   // Last: a password made for a creation that is cut off would be known to nobody, and never set anew.
   const superuser = await decideSuperuserPassword(goal, primary);
   if (superuser !== undefined) await ensureSuperuserPassword(primary, superuser);
@@ -117,21 +125,18 @@ async function settleAll<T>(items: readonly T[], work: (item: T) => Promise<void
   if (failed !== undefined) throw failed.reason;
 }
 
-function hasReadyData(observation: ReachedMember): boolean {
-  return observation.local.marker?.state === "ready" && observation.local.dataDirectory === "data";
-}
-
 async function layFiles(
   access: ClusterAccess,
   member: MemberAccess,
   observation: ReachedMember,
   replicationPassword: string,
 ): Promise<void> {
+  const isFinished = observation.local.marker?.state === "ready";
   await Promise.all([
     layConfiguration(access, member),
     layPassfile(access, member, replicationPassword),
     // During a first creation the rule stays off until the standbys stream: `converge` tightens it at the end.
-    layRole(access, member, hasReadyData(observation) ? steadyRole : { ...steadyRole, synchronous: false }),
+    layRole(access, member, isFinished ? steadyRole : { ...steadyRole, synchronous: false }),
   ]);
   // Always: an earlier run may have ended between laying a file and reloading it, and a reload of nothing costs nothing.
   if (observation.postgres !== undefined) await reloadConfiguration(member);

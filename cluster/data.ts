@@ -1,74 +1,90 @@
+import { randomBytes } from "node:crypto";
+import { z } from "zod";
 import { UserError } from "../model/fault.ts";
 import { replicationRole, slotName } from "../model/names.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
+import { askAgent } from "./agent.ts";
 import type { ClusterLock } from "./lock.ts";
-import { markerText, writeMarker } from "./marker.ts";
+import { writeMarker } from "./marker.ts";
 import type { Reporter } from "./reporter.ts";
 
-/** Removes what lies in the member's directories. Only called where the marker says `erasing`, or that it is half made. */
-export async function eraseData(member: MemberAccess): Promise<void> {
+const cleared = z.union([
+  z.object({ result: z.literal("cleared") }),
+  z.object({ result: z.literal("lock lost"), holder: z.string() }),
+  z.object({ result: z.literal("refused"), reason: z.string() }),
+]);
+
+/**
+ * Marks the member's data and empties its directories, in one piece on the host: the one who asks may have slept since he
+ * looked. What runs, is finished, or does not carry the token of what was begun there stays, and is a `UserError`.
+ */
+async function clearData(
+  access: ClusterAccess,
+  lock: Pick<ClusterLock, "epoch" | "assertHeld">,
+  member: MemberAccess,
+  state: "creating" | "cloning" | "erasing",
+  systemIdentifier = "",
+): Promise<void> {
   const { dataDirectory, walDirectory } = member.declaration;
-  for (const directory of [dataDirectory, walDirectory]) {
-    if (directory === undefined) continue;
-    await member.host.must({
-      argv: ["sh", "-c", 'if [ -d "$1" ]; then find "$1" -xdev -mindepth 1 -delete; fi', "sh", directory],
-      limitSeconds: 600,
-      purpose: `erase ${directory} of ${member.name}`,
-    });
+  lock.assertHeld();
+  const answer = await askAgent(
+    member.host,
+    "clear",
+    {
+      cluster: access.group.cluster,
+      member: member.name,
+      state,
+      systemIdentifier,
+      dataDirectory,
+      walDirectory: walDirectory ?? "",
+      marker: member.paths.marker,
+      unit: member.paths.unit,
+      dataUnit: member.paths.dataUnit,
+      user: "postgres",
+      token: randomBytes(16).toString("hex"),
+      lock: member.paths.lock,
+      epoch: lock.epoch,
+    },
+    cleared,
+    { limitSeconds: 600, purpose: `${state === "erasing" ? "erase" : "begin"} the data of ${member.name}` },
+  );
+  if (answer.result === "cleared") return;
+  if (answer.result === "lock lost") {
+    const by = answer.holder === "" ? "" : ` to ${answer.holder}`;
+    throw new UserError(`${member.name}: the lock was lost${by}. Its data was left as it is. Run pulumi again.`);
   }
+  throw new UserError(
+    `${member.name}: found that ${answer.reason}, expected only what pgha made there. It was left as it is: look at the host, then run pulumi again.`,
+  );
 }
 
-/*
- * One piece on the host, because the one who asks may have slept since he looked: what is marked ready by now, or runs,
- * is somebody's database. Exit code 3 refuses.
+/**
+ * Removes the member's data: what was begun there, or the finished database of this system identifier. Marked `erasing`
+ * until the marker goes, so that an interrupted erasure is finished by the next.
  */
-const beginScript = `
-set -eu
-marker=$1 unit=$2; shift 2
-if grep -q '"state":"ready"' "$marker" 2>/dev/null; then echo "$marker says that it is ready" >&2; exit 3; fi
-if systemctl is-active --quiet "$unit"; then echo "$unit runs" >&2; exit 3; fi
-umask 077
-cat > "$marker.new"
-sync "$marker.new"
-mv -f "$marker.new" "$marker"
-sync "$(dirname "$marker")"
-for directory in "$@"; do
-  [ ! -d "$directory" ] || find "$directory" -xdev -mindepth 1 -delete
-done`;
-
-/** Marks the member's data as begun and removes what an earlier beginning left. Refuses a database that is finished or runs. */
-async function beginData(access: ClusterAccess, member: MemberAccess, state: "creating" | "cloning"): Promise<void> {
-  const { dataDirectory, walDirectory } = member.declaration;
-  const directories = walDirectory === undefined ? [dataDirectory] : [dataDirectory, walDirectory];
-  const { exitCode, stderr } = await member.host.run({
-    argv: ["sh", "-c", beginScript, "sh", member.paths.marker, member.paths.unit, ...directories],
-    stdin: markerText(access.group.cluster, member, state),
-    limitSeconds: 600,
-    purpose: `begin the data of ${member.name}`,
-  });
-  if (exitCode === 0) return;
-  const found = stderr.trim();
-  const wayOut =
-    exitCode === 3 ? "It was left as it is: run `pulumi up` again." : "Look at the host, then run `pulumi up` again.";
-  throw new UserError(`${member.name}: the data was not begun: ${found}. ${wayOut}`);
+export function eraseData(
+  access: ClusterAccess,
+  lock: Pick<ClusterLock, "epoch" | "assertHeld">,
+  member: MemberAccess,
+  systemIdentifier: string | undefined,
+): Promise<void> {
+  return clearData(access, lock, member, "erasing", systemIdentifier);
 }
 
 /** initdb: marked `creating` before, `ready` with the system identifier afterwards. */
 export async function initializeData(access: ClusterAccess, lock: ClusterLock, member: MemberAccess): Promise<void> {
   const { cluster, walSegmentSize } = access.group;
   const { dataDirectory, walDirectory } = member.declaration;
-  lock.assertHeld();
-  await beginData(access, member, "creating");
+  await clearData(access, lock, member, "creating");
   await member.host.must({
-    argv: [
+    argv: inDataUnit(member, [
       `${member.programs}/initdb`,
       ...["--pgdata", dataDirectory],
       ...(walDirectory === undefined ? [] : ["--waldir", walDirectory]),
       ...["--username", "postgres", "--encoding", "UTF8", "--locale", "C.UTF-8"],
       ...["--auth-local", "peer", "--auth-host", "scram-sha-256"],
       ...["--data-checksums", "--wal-segsize", walSegmentSize.replace(/MB$/, "")],
-    ],
-    as: "postgres",
+    ]),
     limitSeconds: 300,
     purpose: `initialise ${dataDirectory} of ${member.name}`,
   });
@@ -86,10 +102,9 @@ export async function cloneData(
 ): Promise<void> {
   const { cluster } = access.group;
   const { dataDirectory, walDirectory } = member.declaration;
-  lock.assertHeld();
-  await beginData(access, member, "cloning");
+  await clearData(access, lock, member, "cloning");
   await member.host.must({
-    argv: [
+    argv: inDataUnit(member, [
       ...["env", `PGPASSFILE=${member.paths.passfile}`, "PGCONNECT_TIMEOUT=10"],
       `${member.programs}/pg_basebackup`,
       ...["--pgdata", dataDirectory],
@@ -97,8 +112,7 @@ export async function cloneData(
       ...["--host", primary.declaration.replicationAddress, "--port", String(primary.declaration.port)],
       ...["--username", replicationRole, "--no-password", "--wal-method", "stream", "--checkpoint", "fast"],
       ...["--slot", slotName(member.name), "--progress"],
-    ],
-    as: "postgres",
+    ]),
     limitSeconds: 24 * 3600,
     purpose: `clone ${member.name} from ${primary.name}`,
     onStderrLine: (line) => {
@@ -110,6 +124,18 @@ export async function cloneData(
   lock.assertHeld();
   await markStandby(member);
   await writeMarker(cluster, member, "ready", await systemIdentifierOf(member));
+}
+
+/**
+ * As postgres, in a unit of systemd: a clone whose session broke would otherwise leave a process that holds its slot and
+ * writes on. It ends when nobody listens any more, and with everything it started.
+ */
+function inDataUnit(member: MemberAccess, argv: readonly string[]): string[] {
+  return [
+    ...["systemd-run", "--quiet", "--collect", "--pipe", "--wait", `--unit=${member.paths.dataUnit}`],
+    ...["--uid=postgres", "--property=IgnoreSIGPIPE=no", "--property=TimeoutStopSec=3", "--setenv=LC_ALL=C.UTF-8"],
+    ...argv,
+  ];
 }
 
 /** pg_basebackup's "  12345/67890 kB (18%), 0/1 tablespace" as people read it; undefined for other lines. */

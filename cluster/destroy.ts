@@ -5,7 +5,7 @@ import { removeFile } from "../remote/files.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
 import { eraseData } from "./data.ts";
 import type { ClusterLock } from "./lock.ts";
-import { removeMarker, writeMarker } from "./marker.ts";
+import { removeMarker } from "./marker.ts";
 import { observeMembers } from "./observe.ts";
 import type { Reporter } from "./reporter.ts";
 import { underLock } from "./underLock.ts";
@@ -84,16 +84,21 @@ export async function eraseCluster(
     await Promise.all(
       access.members.map(async (member) => {
         reporter.progress(`erasing ${member.name}`);
-        await eraseMember(access, member);
+        const seen = observations.find((observation) => observation.member === member.name);
+        await eraseMember(access, lock, member, seen?.reached ? seen.local.marker?.systemIdentifier : undefined);
       }),
     );
   });
 }
 
 /** The lock stays until the end of all; the Instance takes it away with its directory. */
-async function eraseMember(access: ClusterAccess, member: MemberAccess): Promise<void> {
-  await writeMarker(access.group.cluster, member, "erasing");
-  await eraseData(member);
+async function eraseMember(
+  access: ClusterAccess,
+  lock: ClusterLock,
+  member: MemberAccess,
+  systemIdentifier: string | undefined,
+): Promise<void> {
+  await eraseData(access, lock, member, systemIdentifier);
   const { paths } = member;
   for (const file of [paths.postgresqlConf, paths.roleConf, paths.hba, paths.ident, paths.passfile, paths.journal]) {
     await removeFile(member.host, file, 20);

@@ -1,13 +1,13 @@
 import { type Fault, FaultsFound, faultText } from "../model/fault.ts";
 import type { DeclaredGroup } from "../model/groupDiff.ts";
 import { type MemberObservation, reachedMembers } from "../model/observation.ts";
-import type { ObservedPrimary } from "../model/observedPrimary.ts";
 import { strangeData } from "../model/ownership.ts";
-import { refusedChanges, roomFaults } from "../model/refusals.ts";
+import { refusedChanges } from "../model/refusals.ts";
 import { renderPostgresqlConf } from "../model/rendering.ts";
-import { type ClusterAccess, withSession } from "./access.ts";
+import type { ClusterAccess } from "./access.ts";
 import { judgeParameters } from "./configuration.ts";
 import type { Decision, Goal } from "./decide.ts";
+import { judgeRoom } from "./room.ts";
 
 /**
  * Everything that speaks against carrying out a declaration, at preview too: changes that cannot be made, data that is not
@@ -18,49 +18,32 @@ export async function refuseUnfit(
   { declared, olds }: Goal,
   { observations, state }: Decision,
 ): Promise<void> {
+  const strange = strangeDataOf(declared, { observations, state });
   const [room, parameters] = await Promise.all([
-    judgeRoom(access, observations, state.observed),
+    judgeRoom(access, withoutFaults(observations, strange), state.observed),
     judgeChangedParameters(access, observations),
   ]);
-  refuse([
-    ...refusedChanges(declared, olds, observations),
-    ...strangeData(declared.cluster, declared.members, observations),
-    ...room,
-    ...parameters,
-  ]);
+  refuse([...refusedChanges(declared, olds, observations), ...strange, ...room, ...parameters]);
 }
 
 /** What must hold under the lock too, whatever somebody else did since: no data is written to that is not ours. */
-export function refuseStrangeData(declared: DeclaredGroup, { observations }: Decision): void {
-  refuse(strangeData(declared.cluster, declared.members, observations));
+export function refuseStrangeData(declared: DeclaredGroup, seen: Decision): void {
+  refuse(strangeDataOf(declared, seen));
+}
+
+function strangeDataOf(declared: DeclaredGroup, seen: Pick<Decision, "observations" | "state">): Fault[] {
+  const { observed } = seen.state;
+  const primary = observed.kind === "known" || observed.kind === "stopped" ? observed.member : undefined;
+  return strangeData(declared.cluster, declared.members, seen.observations, primary);
+}
+
+/** How much room a member needs whose directory is not ours is no question. */
+function withoutFaults(observations: readonly MemberObservation[], faults: readonly Fault[]): MemberObservation[] {
+  return observations.filter((seen) => !faults.some((fault) => fault.path[3] === seen.member));
 }
 
 function refuse(faults: readonly Fault[]): void {
   if (faults.length > 0) throw new FaultsFound(faults, "Nothing was touched:");
-}
-
-/** A clone must fit before anything is touched. */
-async function judgeRoom(
-  access: ClusterAccess,
-  observations: readonly MemberObservation[],
-  observed: ObservedPrimary,
-): Promise<Fault[]> {
-  const targets = reachedMembers(observations).filter((seen) => seen.local.dataDirectory !== "data");
-  if (targets.length === 0) return [];
-  const bytes = observed.kind === "known" ? await databaseBytes(access, observed.member) : emptyDatabaseBytes;
-  return roomFaults(access.group.cluster, targets, bytes, (member) => access.member(member).declaration.host);
-}
-
-/** A fresh initdb, its WAL, and room to begin with. */
-const emptyDatabaseBytes = 200 * 1024 * 1024;
-
-function databaseBytes(access: ClusterAccess, primary: string): Promise<number> {
-  return withSession(access.member(primary), async (session) => {
-    const rows = await session.query<{ bytes: string }>(
-      "select (select sum(pg_database_size(oid)) from pg_database) + (select sum(size) from pg_ls_waldir()) as bytes",
-    );
-    return Number(rows[0]?.bytes ?? 0);
-  });
 }
 
 /** PostgreSQL itself reads new parameters; where nothing changes, nobody is asked. Members that say the same are told once. */

@@ -2,22 +2,6 @@ import type { Marker } from "../model/observation.ts";
 import { removeFile, writeFile } from "../remote/files.ts";
 import type { MemberAccess } from "./access.ts";
 
-export function markerText(
-  cluster: string,
-  member: MemberAccess,
-  state: Marker["state"],
-  systemIdentifier?: string,
-): string {
-  const marker: Marker = {
-    cluster,
-    member: member.name,
-    state,
-    ...(systemIdentifier === undefined ? {} : { systemIdentifier }),
-    dataDirectory: member.declaration.dataDirectory,
-  };
-  return `${JSON.stringify(marker)}\n`;
-}
-
 /** The marker says whose data lies in the data directory and how far it is. It is written before data is. */
 export async function writeMarker(
   cluster: string,
@@ -25,9 +9,16 @@ export async function writeMarker(
   state: Marker["state"],
   systemIdentifier?: string,
 ): Promise<void> {
+  const marker: Marker = {
+    cluster,
+    member: member.name,
+    state,
+    ...(systemIdentifier === undefined ? {} : { systemIdentifier }),
+    dataDirectory: member.declaration.dataDirectory,
+  };
   await writeFile(member.host, {
     path: member.paths.marker,
-    content: markerText(cluster, member, state, systemIdentifier),
+    content: `${JSON.stringify(marker)}\n`,
     owner: "root",
     group: "root",
     mode: "0600",

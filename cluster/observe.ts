@@ -20,6 +20,7 @@ const markerSchema: z.ZodType<Marker> = z.object({
   state: z.enum(["creating", "cloning", "ready", "erasing"]),
   systemIdentifier: z.string().optional(),
   dataDirectory: z.string(),
+  token: z.string().optional(),
 });
 
 const journalSchema: z.ZodType<Journal> = z.object({
@@ -40,6 +41,8 @@ const lockSchema: z.ZodType<LockState> = z.object({
   alive: z.boolean(),
 });
 
+const directoryKind = z.enum(["missing", "empty", "data", "foreign"]);
+
 const localSchema = z.object({
   marker: z.string().nullable(),
   journal: z.string().nullable(),
@@ -49,7 +52,11 @@ const localSchema = z.object({
   gate: z.string().nullable(),
   channelKey: z.string().nullable(),
   authorized: z.string().nullable(),
-  dataDirectory: z.enum(["missing", "empty", "data", "foreign"]),
+  dataDirectory: directoryKind,
+  dataToken: z.string().nullable(),
+  walDirectory: z
+    .object({ kind: directoryKind, token: z.string().nullable(), path: z.string(), pgWal: z.string().nullable() })
+    .nullable(),
   standbySignal: z.boolean(),
   controlData: z
     .object({ state: z.string(), systemIdentifier: z.string(), timeline: z.number(), checkpointLsn: z.string() })
@@ -72,6 +79,7 @@ async function observeLocal(access: ClusterAccess, member: MemberAccess): Promis
     "observe",
     {
       dataDirectory: declaration.dataDirectory,
+      walDirectory: declaration.walDirectory ?? "",
       unit: paths.unit,
       files: [paths.postgresqlConf, paths.hba, paths.ident, paths.roleConf, paths.memberFile, paths.knownHosts],
       ...{ ticket: paths.ticket, switch: paths.switch, gateReason: paths.gateReason },
@@ -85,9 +93,20 @@ async function observeLocal(access: ClusterAccess, member: MemberAccess): Promis
     { limitSeconds: 20, purpose: `observe member ${member.name} of ${access.group.cluster}` },
   );
   const answeredAt = Date.now() / 1000;
-  const { marker, journal, controlData, ticket, switch: switched, gate, channelKey, authorized, now, ...rest } = answer;
+  const { marker, journal, controlData, dataToken, walDirectory, ...more } = answer;
+  const { ticket, switch: switched, gate, channelKey, authorized, now, ...rest } = more;
   return {
     ...rest,
+    dataToken: dataToken ?? undefined,
+    walDirectory:
+      walDirectory === null
+        ? undefined
+        : {
+            ...walDirectory,
+            directory: declaration.walDirectory ?? "",
+            token: walDirectory.token ?? undefined,
+            pgWal: walDirectory.pgWal ?? undefined,
+          },
     marker: parseOwn(member, paths.marker, marker, markerSchema),
     journal: parseOwn(member, paths.journal, journal, journalSchema),
     controlData: controlData ?? undefined,

@@ -3,7 +3,7 @@ import { empty, primary, standby, stopped, systemIdentifier, unreachable } from 
 import { group, member } from "../test/support/shapes.ts";
 import { slot } from "../test/support/switchover.ts";
 import { memberHealth } from "./health.ts";
-import type { Marker, MemberObservation, PostgresFacts, Slot } from "./observation.ts";
+import type { DirectoryKind, Marker, MemberObservation, PostgresFacts, Slot, WalDirectory } from "./observation.ts";
 import { synchronousStandbyNames } from "./rendering.ts";
 
 /** The slots that a member keeps for the two others. */
@@ -33,8 +33,13 @@ function marked(state: Marker["state"]): { marker: Marker } {
   return { marker: { cluster: "orders", member: "pg2", state, systemIdentifier, dataDirectory: "/srv/pg2" } };
 }
 
+function wal(kind: DirectoryKind, pgWal: string): { walDirectory: WalDirectory } {
+  return { walDirectory: { directory: "/wal/pg2", path: "/wal/pg2", kind, pgWal } };
+}
+
 it("nothing is said when all is well", () => {
   expect(health(first(), second(), third)).toEqual({});
+  expect(health(first(), second({}, wal("foreign", "/wal/pg2")), third)).toEqual({});
 });
 
 it("nothing is said of a member whose host was not reached", () => {
@@ -51,8 +56,16 @@ describe("what is said of a standby", () => {
     ["cloning was not finished", stopped("pg2", { local: marked("cloning") })],
     ["erasing was not finished", empty("pg2", marked("erasing"))],
     [
-      "data missing: marked ready, but /srv/pg2 is empty (a volume that is not mounted?)",
+      "data missing (a volume that is not mounted?): marked ready, but /srv/pg2 is empty. Mount its volume. If the data is really lost, remove /var/lib/pgha/orders/pg2/marker.json there, and `pulumi up` clones it anew",
       empty("pg2", { ...marked("ready"), dataDirectory: "empty" }),
+    ],
+    [
+      "data missing (a volume that is not mounted?): marked ready, but /wal/pg2 is empty. Mount its volume. If the data is really lost, remove /var/lib/pgha/orders/pg2/marker.json and what /srv/pg2 holds there, and `pulumi up` clones it anew",
+      stopped("pg2", { local: { ...marked("ready"), ...wal("empty", "/wal/pg2") } }),
+    ],
+    [
+      "data missing (a volume that is not mounted?): marked ready, but pg_wal in /srv/pg2 leads to /other, not to /wal/pg2. Mount its volume. If the data is really lost, remove /var/lib/pgha/orders/pg2/marker.json and what /srv/pg2 holds there, and `pulumi up` clones it anew",
+      second({}, { ...marked("ready"), ...wal("foreign", "/other") }),
     ],
     ["service stopped", stopped("pg2")],
     ["service stopped", stopped("pg2", { local: { unit: "failed" } })],

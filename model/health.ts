@@ -1,7 +1,8 @@
 import type { Group } from "./group.ts";
 import { memberOf, othersOf } from "./group.ts";
 import { slotName } from "./names.ts";
-import { type MemberObservation, type ReachedMember, reachedMembers } from "./observation.ts";
+import { type MemberObservation, missingData, type ReachedMember, reachedMembers } from "./observation.ts";
+import { wayBack } from "./ownership.ts";
 import { synchronousStandbyNames } from "./rendering.ts";
 
 /**
@@ -33,8 +34,9 @@ function problemOf(
   const { local, postgres, member } = observation;
   if (local.marker === undefined) return local.dataDirectory === "data" ? "data that pgha did not make" : "no data yet";
   if (local.marker.state !== "ready") return `${local.marker.state} was not finished`;
-  if (local.dataDirectory !== "data") {
-    return `data missing: marked ready, but ${local.marker.dataDirectory} is ${local.dataDirectory} (a volume that is not mounted?)`;
+  const gone = missingData(local);
+  if (gone !== undefined) {
+    return `data missing (a volume that is not mounted?): marked ready, but ${gone.text}. ${wayBack(group.cluster, observation)}`;
   }
   if (postgres === undefined && local.unit === "waiting") return `waits to start: ${local.gate ?? "at its boot gate"}`;
   if (postgres === undefined) {

@@ -3,6 +3,8 @@ export interface MemberPaths {
   readonly configDirectory: string;
   readonly stateDirectory: string;
   readonly unit: string;
+  /** What fills the data directory runs in it: whoever begins anew ends all of it first. */
+  readonly dataUnit: string;
   readonly postgresqlConf: string;
   readonly roleConf: string;
   readonly hba: string;
@@ -38,6 +40,8 @@ export function memberPaths(cluster: string, member: string): MemberPaths {
     configDirectory,
     stateDirectory,
     unit: `pgha-${cluster}-${member}.service`,
+    // No name has a dot: it is no other member's.
+    dataUnit: `pgha-${cluster}-${member}.data.service`,
     postgresqlConf: `${configDirectory}/postgresql.conf`,
     roleConf: `${configDirectory}/role.conf`,
     hba: `${configDirectory}/pg_hba.conf`,

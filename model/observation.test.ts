@@ -4,10 +4,14 @@ import { memberPaths, slotName } from "./names.ts";
 import {
   describeMember,
   isEmptyAndUnmarked,
+  isLost,
   isWritable,
   type MemberObservation,
+  missingData,
+  type ReachedMember,
   reachedMembers,
   streamingMembers,
+  type WalDirectory,
 } from "./observation.ts";
 
 describe("one line on one member", () => {
@@ -24,6 +28,10 @@ describe("one line on one member", () => {
         marker: { cluster: "orders", member: "pg2", state: "ready", dataDirectory: "/d" },
       }),
       "pg2: no data (empty), marked ready",
+    ],
+    [
+      stopped("pg2", { local: { walDirectory: { directory: "/w", path: "/w", pgWal: "/w", kind: "missing" } } }),
+      "pg2: not running (unit inactive, shut down, timeline 1), and /w is missing",
     ],
     [unreachable("pg2"), "pg2: unreachable (no answer within 8 s)"],
   ])("%#: %s", (observation, text) => {
@@ -52,11 +60,57 @@ it("empty and unmarked is where nothing of anybody's lies", () => {
   ).toEqual(["pg5"]);
 });
 
+describe("what is missing of a finished member", () => {
+  const directory = "/var/lib/postgresql/17/orders-pg2";
+  const wal = (overrides: Partial<WalDirectory>) => ({
+    local: { walDirectory: { directory: "/w", path: "/w", pgWal: "/w", kind: "foreign", ...overrides } as const },
+  });
+  const ready = { cluster: "orders", member: "pg2", state: "ready", dataDirectory: "/d" } as const;
+
+  it.each<[string, ReachedMember, string | undefined, boolean]>([
+    ["nothing, where all is there", standby("pg2", "pg1", wal({})), undefined, false],
+    ["nothing, where it was not finished", empty("pg2", { marker: { ...ready, state: "cloning" } }), undefined, false],
+    ["nothing, where it was never begun", empty("pg2"), undefined, false],
+    ["the data directory", empty("pg2", { marker: ready }), "/d is missing", true],
+    [
+      "the data under files of somebody",
+      empty("pg2", { marker: ready, dataDirectory: "foreign" }),
+      "/d holds files of somebody else",
+      true,
+    ],
+    [
+      "the data of one that still runs",
+      standby("pg2", "pg1", { local: { dataDirectory: "empty" } }),
+      `${directory} is empty`,
+      true,
+    ],
+    ["the directory of pg_wal", stopped("pg2", wal({ kind: "missing" })), "/w is missing", true],
+    ["the WAL in it", stopped("pg2", wal({ kind: "empty" })), "/w is empty", true],
+    ["the link to it", stopped("pg2", wal({ pgWal: "/x" })), `pg_wal in ${directory} leads to /x, not to /w`, true],
+    [
+      "pg_wal itself",
+      stopped("pg2", wal({ pgWal: undefined })),
+      `pg_wal in ${directory} leads nowhere, not to /w`,
+      true,
+    ],
+    [
+      "the link to it, while it runs on other WAL: it is told, but goes on",
+      standby("pg2", "pg1", wal({ pgWal: "/x" })),
+      `pg_wal in ${directory} leads to /x, not to /w`,
+      false,
+    ],
+  ])("%s", (_, seen, text, lost) => {
+    expect(missingData(seen.local)?.text).toBe(text);
+    expect(isLost(seen)).toBe(lost);
+  });
+});
+
 it("everything of a member has its place by the names of cluster and member", () => {
   expect(memberPaths("orders", "pg-1")).toEqual({
     configDirectory: "/etc/pgha/orders/pg-1",
     stateDirectory: "/var/lib/pgha/orders/pg-1",
     unit: "pgha-orders-pg-1.service",
+    dataUnit: "pgha-orders-pg-1.data.service",
     postgresqlConf: "/etc/pgha/orders/pg-1/postgresql.conf",
     roleConf: "/etc/pgha/orders/pg-1/role.conf",
     hba: "/etc/pgha/orders/pg-1/pg_hba.conf",

@@ -9,6 +9,8 @@ export interface Marker {
   /** As decimal text: it is a 64-bit number. Missing until initdb or the clone has made one. */
   readonly systemIdentifier?: string | undefined;
   readonly dataDirectory: string;
+  /** What the directories of data that was begun carry; data that is `ready` needs none, for it is never removed by it. */
+  readonly token?: string | undefined;
 }
 
 /** What an unfinished handover left on the members: enough for the next `up` to finish or undo it. */
@@ -42,6 +44,20 @@ export interface LockState {
   readonly alive: boolean;
 }
 
+/** "missing" and "empty" hold nothing; "data" is a PostgreSQL data directory; "foreign" holds something else. */
+export type DirectoryKind = "missing" | "empty" | "data" | "foreign";
+
+export interface WalDirectory {
+  /** As declared. */
+  readonly directory: string;
+  readonly kind: DirectoryKind;
+  readonly token?: string | undefined;
+  /** Where it lies, links resolved. */
+  readonly path: string;
+  /** Where pg_wal of the data directory leads, links resolved; missing where there is no pg_wal. */
+  readonly pgWal?: string | undefined;
+}
+
 /** What is on the host, PostgreSQL running or not. */
 export interface LocalFacts {
   readonly marker?: Marker | undefined;
@@ -60,8 +76,11 @@ export interface LocalFacts {
   readonly channelKey?: string | undefined;
   /** Which keys may ask its host: a part of authorized_keys. */
   readonly authorized?: string | undefined;
-  /** "missing" and "empty" hold nothing; "data" is a PostgreSQL data directory; "foreign" holds something else. */
-  readonly dataDirectory: "missing" | "empty" | "data" | "foreign";
+  readonly dataDirectory: DirectoryKind;
+  /** The token that the data directory carries, put there while it was empty. Not on file systems without extended attributes. */
+  readonly dataToken?: string | undefined;
+  /** Where a directory for pg_wal is declared. */
+  readonly walDirectory?: WalDirectory | undefined;
   readonly standbySignal: boolean;
   readonly controlData?: ControlData | undefined;
   /** ActiveState of the unit: active, inactive, failed, activating, deactivating; "absent" without a unit, "waiting" at its boot gate. */
@@ -185,6 +204,45 @@ export function isEmptyAndUnmarked(observation: ReachedMember): boolean {
   return marker === undefined && (dataDirectory === "missing" || dataDirectory === "empty");
 }
 
+/** The member's finished data, as its marker says. */
+export function hasReadyData({ local }: ReachedMember): boolean {
+  return local.marker?.state === "ready" && local.dataDirectory === "data";
+}
+
+/** What of a finished member is not where it was made, and which directory that is; undefined when all of it is there. */
+export function missingData({
+  marker,
+  dataDirectory,
+  walDirectory: wal,
+}: LocalFacts): { readonly directory: "dataDirectory" | "walDirectory"; readonly text: string } | undefined {
+  if (marker?.state !== "ready") return undefined;
+  if (dataDirectory !== "data") {
+    const found = dataDirectory === "foreign" ? "holds files of somebody else" : `is ${dataDirectory}`;
+    return { directory: "dataDirectory", text: `${marker.dataDirectory} ${found}` };
+  }
+  if (wal === undefined) return undefined;
+  if (wal.pgWal !== wal.path) {
+    const leads = wal.pgWal === undefined ? "nowhere" : `to ${wal.pgWal}`;
+    return {
+      directory: "walDirectory",
+      text: `pg_wal in ${marker.dataDirectory} leads ${leads}, not to ${wal.directory}`,
+    };
+  }
+  if (wal.kind === "missing" || wal.kind === "empty") {
+    return { directory: "walDirectory", text: `${wal.directory} is ${wal.kind}` };
+  }
+  return undefined;
+}
+
+/**
+ * Finished, but its data or WAL is not there: a volume that is lost or not mounted. Nothing is started, cloned or written
+ * there. One whose PostgreSQL answers goes on with the WAL it has.
+ */
+export function isLost({ local, postgres }: ReachedMember): boolean {
+  const missing = missingData(local);
+  return missing !== undefined && (missing.directory === "dataDirectory" || postgres === undefined);
+}
+
 /** One line on one member, as people read it in reports: "pg2: standby, timeline 3, streaming from 203.0.113.11". */
 export function describeMember(observation: MemberObservation): string {
   if (!observation.reached) return `${observation.member}: unreachable (${observation.reason})`;
@@ -205,5 +263,6 @@ export function describeMember(observation: MemberObservation): string {
   const state =
     local.controlData === undefined ? "" : `, ${local.controlData.state}, timeline ${local.controlData.timeline}`;
   if (local.unit === "waiting") return `${member}: waits to start: ${local.gate ?? "at its boot gate"}${state}`;
-  return `${member}: not running (unit ${local.unit}${state})`;
+  const missing = missingData(local);
+  return `${member}: not running (unit ${local.unit}${state})${missing === undefined ? "" : `, and ${missing.text}`}`;
 }

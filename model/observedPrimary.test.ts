@@ -145,6 +145,26 @@ describe("a primary that is not running, with every member read", () => {
     ],
     ["its data has no marker", [stopped("pg1", { local: { marker: undefined } })]],
     ["its control file could not be read", [stopped("pg1", { local: { controlData: undefined } })]],
+    [
+      "the data of another member is not there: it may be newer",
+      [
+        down,
+        empty("pg2", {
+          dataDirectory: "empty",
+          unit: "inactive",
+          marker: { cluster: "orders", member: "pg2", state: "ready", systemIdentifier, dataDirectory: "/d" },
+        }),
+      ],
+    ],
+    [
+      "its WAL is not there",
+      [
+        stopped("pg1", {
+          local: { walDirectory: { directory: "/w", path: "/w", pgWal: "/w", kind: "empty" } },
+        }),
+        standbyDown,
+      ],
+    ],
   ])("is not named when %s", (_, observations) => {
     expect(observed(...observations)).toEqual({ kind: "none" });
   });

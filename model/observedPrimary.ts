@@ -1,5 +1,6 @@
 import {
   isEmptyAndUnmarked,
+  isLost,
   isWritable,
   type MemberObservation,
   type ReachedMember,
@@ -149,6 +150,8 @@ function foreignText(reached: readonly ReachedMember[]): string | undefined {
 
 /** Safe to name only because every member was read and none is writable: the data itself says who was primary. */
 function stoppedPrimary(reached: readonly ReachedMember[]): ObservedPrimary | undefined {
+  // Data that is not there may be newer than what is.
+  if (reached.some(isLost)) return undefined;
   const holding = reached.filter(
     (observation) =>
       observation.local.dataDirectory === "data" &&

@@ -1,60 +1,40 @@
 import type { Fault } from "./fault.ts";
 import { memberPaths } from "./names.ts";
-import { type MemberObservation, type ReachedMember, reachedMembers } from "./observation.ts";
+import {
+  type DirectoryKind,
+  isLost,
+  type MemberObservation,
+  missingData,
+  type ReachedMember,
+  reachedMembers,
+} from "./observation.ts";
 
-/** What lies where a member's data is to be, by what its marker says. Only `ours`, `begun` and `nothing` may be written to. */
-type Ownership =
-  | { readonly kind: "ours" | "begun" | "nothing" }
-  | { readonly kind: "strange"; readonly found: string; readonly expected: string; readonly remedy: string };
+type Problem = Pick<Fault, "found" | "expected" | "remedy"> & { readonly directory: "dataDirectory" | "walDirectory" };
 
-function ownershipOf(cluster: string, seen: ReachedMember, declaredDirectory: string): Ownership {
-  const { marker, dataDirectory } = seen.local;
-  const holds = dataDirectory === "data" ? "a database" : "files";
-  const isEmpty = dataDirectory === "empty" || dataDirectory === "missing";
-  if (marker === undefined) {
-    if (isEmpty) return { kind: "nothing" };
-    return {
-      kind: "strange",
-      found: `${declaredDirectory} holds ${holds} that pgha did not make`,
-      expected: "a missing or empty directory; what is there is never overwritten",
-      remedy: "Choose another directory, or move away what is there.",
-    };
-  }
-  if (marker.dataDirectory !== declaredDirectory) {
-    return {
-      kind: "strange",
-      found: `${declaredDirectory}, but the member's data was made in ${marker.dataDirectory}`,
-      expected: "the directory where its data lies",
-      remedy: `Write dataDirectory: ${marker.dataDirectory}.`,
-    };
-  }
-  if (marker.state !== "ready") return { kind: "begun" };
-  if (dataDirectory === "data") return { kind: "ours" };
-  return {
-    kind: "strange",
-    found: `${declaredDirectory} ${isEmpty ? dataDirectory : `with ${holds} of somebody else`}, though it is marked ready`,
-    expected: `the member's data (system ${marker.systemIdentifier ?? "unknown"})`,
-    remedy: `Mount its volume. If the data is really lost, remove ${memberPaths(cluster, seen.member).marker} there, and \`pulumi up\` clones it anew.`,
-  };
-}
+/** Where members' data is to lie, by member. */
+export type Directories = Readonly<
+  Record<string, { readonly dataDirectory: string; readonly walDirectory?: string | undefined }>
+>;
 
-type Directories = Readonly<Record<string, { readonly dataDirectory: string }>>;
-
-/** Members whose directory must not be written to, whatever is declared: a clone would destroy what lies there or will be mounted there. */
+/**
+ * Members whose directories hold, or are to hold, what is not ours to write over, whatever is declared. A member whose
+ * own data is lost is one of them only as `primary`: the others go on without it, and it is told as unhealthy.
+ */
 export function strangeData(
   cluster: string,
   members: Directories,
   observations: readonly MemberObservation[],
+  primary: string | undefined,
 ): Fault[] {
-  return reachedMembers(observations).flatMap((seen): Fault[] => {
-    const owned = ownershipOf(cluster, seen, members[seen.member]?.dataDirectory ?? "");
-    return owned.kind === "strange" ? [faultOf(cluster, seen.member, owned)] : [];
+  return reachedMembers(observations).flatMap((seen) => {
+    const lost = seen.member === primary && isLost(seen) ? lostProblems(cluster, seen) : [];
+    return [...strangeProblems(members, seen), ...lost].map((problem) => faultOf(cluster, seen.member, problem));
   });
 }
 
 /**
- * Members that an erasure must not touch: strange data, and databases that are not the one of this cluster.
- * `systemIdentifier`: what the state recorded; undefined when nothing was.
+ * Members that an erasure must not touch: strange data, data that is not there, and databases that are not the one of this
+ * cluster. `systemIdentifier`: what the state recorded; undefined when nothing was.
  */
 export function unerasable(
   cluster: string,
@@ -62,27 +42,100 @@ export function unerasable(
   observations: readonly MemberObservation[],
   systemIdentifier: string | undefined,
 ): Fault[] {
-  const foreign = reachedMembers(observations).flatMap((seen): Fault[] => {
-    const { marker, controlData } = seen.local;
-    if (marker?.state !== "ready") return [];
-    const live = seen.postgres?.systemIdentifier ?? controlData?.systemIdentifier;
-    const expected = systemIdentifier ?? marker.systemIdentifier;
-    const other = [marker.systemIdentifier, live].find((one) => one !== undefined && one !== expected);
-    if (other === undefined) return [];
-    return [
-      faultOf(cluster, seen.member, {
-        found: `the database with system identifier ${other}`,
-        expected: `${expected}, the cluster's own; what belongs to others is never erased`,
-        remedy: "Take the member out of members:, or write onDestroy: keep, and run `pulumi up` first.",
-      }),
-    ];
-  });
-  return [...strangeData(cluster, members, observations), ...foreign];
+  return reachedMembers(observations).flatMap((seen) =>
+    [...strangeProblems(members, seen), ...lostProblems(cluster, seen), ...otherDatabase(seen, systemIdentifier)].map(
+      (problem) => faultOf(cluster, seen.member, problem),
+    ),
+  );
 }
 
-function faultOf(cluster: string, member: string, fault: Pick<Fault, "found" | "expected" | "remedy">): Fault {
-  const { found, expected, remedy } = fault;
-  return { path: ["pgha:clusters", cluster, "members", member, "dataDirectory"], found, expected, remedy };
+/** What others made, or what was made elsewhere. What was begun is ours only where it carries the token of that beginning. */
+function strangeProblems(members: Directories, seen: ReachedMember): Problem[] {
+  const { marker, dataDirectory, dataToken, walDirectory } = seen.local;
+  const declared = members[seen.member]?.dataDirectory ?? "";
+  if (marker !== undefined && marker.dataDirectory !== declared) {
+    return [
+      {
+        directory: "dataDirectory",
+        found: `${declared}, but the member's data was made in ${marker.dataDirectory}`,
+        expected: "the directory where its data lies",
+        remedy: `Write dataDirectory: ${marker.dataDirectory}.`,
+      },
+    ];
+  }
+  if (marker?.state === "ready") return [];
+  const begun = marker?.state;
+  const found = [
+    { directory: "dataDirectory", path: declared, kind: dataDirectory, token: dataToken } as const,
+    ...(walDirectory === undefined
+      ? []
+      : [{ ...walDirectory, directory: "walDirectory", path: walDirectory.directory } as const]),
+  ];
+  return found
+    .filter(({ kind }) => kind === "data" || kind === "foreign")
+    .filter(({ token }) => marker?.token === undefined || token !== marker.token)
+    .map(({ directory, path, kind }) => ({ directory, ...notOurs(path, kind, begun) }));
+}
+
+const beginnings = { creating: "a creation", cloning: "a clone", erasing: "an erasure" };
+
+function notOurs(path: string, kind: DirectoryKind, begun: keyof typeof beginnings | undefined) {
+  const holds = kind === "data" ? "a database" : "files";
+  if (begun === undefined) {
+    return {
+      found: `${path} holds ${holds} that pgha did not make`,
+      expected: "a missing or empty directory; what is there is never overwritten",
+      remedy: "Choose another directory, or move away what is there.",
+    };
+  }
+  const beginning = beginnings[begun];
+  return {
+    found: `${path} holds ${holds} without pgha's token, though ${beginning} was begun there`,
+    expected: `an empty directory, or what ${beginning.replace(/^an? /, "that ")} left; what is there is never removed`,
+    remedy:
+      "Unmount or move away what is there. A file system without extended attributes keeps no token: if it is surely what was left, empty the directory.",
+  };
+}
+
+function lostProblems(cluster: string, seen: ReachedMember): Problem[] {
+  const missing = missingData(seen.local);
+  if (missing === undefined) return [];
+  return [
+    {
+      directory: missing.directory,
+      found: `${missing.text}, though the member is marked ready`,
+      expected: `its data (system ${seen.local.marker?.systemIdentifier ?? "unknown"})`,
+      remedy: `${wayBack(cluster, seen)}.`,
+    },
+  ];
+}
+
+/** What an operator does about a member whose data is not there. */
+export function wayBack(cluster: string, { member, local }: ReachedMember): string {
+  const { marker } = memberPaths(cluster, member);
+  const remove = local.dataDirectory === "data" ? `${marker} and what ${local.marker?.dataDirectory} holds` : marker;
+  return `Mount its volume. If the data is really lost, remove ${remove} there, and \`pulumi up\` clones it anew`;
+}
+
+function otherDatabase({ local, postgres }: ReachedMember, systemIdentifier: string | undefined): Problem[] {
+  const { marker, controlData } = local;
+  if (marker?.state !== "ready") return [];
+  const live = postgres?.systemIdentifier ?? controlData?.systemIdentifier;
+  const expected = systemIdentifier ?? marker.systemIdentifier;
+  const other = [marker.systemIdentifier, live].find((one) => one !== undefined && one !== expected);
+  if (other === undefined) return [];
+  return [
+    {
+      directory: "dataDirectory",
+      found: `the database with system identifier ${other}`,
+      expected: `${expected}, the cluster's own; what belongs to others is never erased`,
+      remedy: "Take the member out of members:, or write onDestroy: keep, and run `pulumi up` first.",
+    },
+  ];
+}
+
+function faultOf(cluster: string, member: string, { directory, ...fault }: Problem): Fault {
+  return { path: ["pgha:clusters", cluster, "members", member, directory], ...fault };
 }
 
 /**

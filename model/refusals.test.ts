@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { empty, primary, standby, stopped, unreachable } from "../test/support/observations.ts";
 import { defaultLimits } from "../test/support/shapes.ts";
 import type { GroupInputs } from "./group.ts";
-import type { PostgresFacts, ReachedMember } from "./observation.ts";
-import { refusedChanges, roomFaults } from "./refusals.ts";
+import type { PostgresFacts } from "./observation.ts";
+import { refusedChanges } from "./refusals.ts";
 
 const declared: GroupInputs = {
   cluster: "orders",
@@ -150,26 +150,5 @@ describe("parameters that need a restart", () => {
 
   it("those that a reload brings into effect are taken", () => {
     expect(refusedChanges({ ...declared, parameters: { work_mem: "1GB" } }, declared, [runningPrimary])).toEqual([]);
-  });
-});
-
-describe("room for a clone", () => {
-  const MB = 1024 * 1024;
-  const target = (name: string, freeBytes: number) => empty(name, { freeBytes }) as ReachedMember;
-  const onHost = (member: string) => `host of ${member}`;
-
-  it("is a tenth more than the database: exactly so much is enough", () => {
-    expect(roomFaults("orders", [target("pg2", 1100 * MB)], 1000 * MB, onHost)).toEqual([]);
-  });
-
-  it("too little names the host, what is free and what is needed", () => {
-    expect(roomFaults("orders", [target("pg2", 1100 * MB - 1), target("pg3", 2000 * MB)], 1000 * MB, onHost)).toEqual([
-      {
-        path: ["pgha:clusters", "orders", "members", "pg2", "dataDirectory"],
-        found: "1.1 GB free on host of pg2",
-        expected: "at least 1.1 GB for a clone",
-        remedy: "Make room there, or choose a directory on a larger volume.",
-      },
-    ]);
   });
 });

@@ -1,4 +1,3 @@
-import { formatBytes } from "./bytes.ts";
 import type { Fault } from "./fault.ts";
 import type { GroupInputs } from "./group.ts";
 import { type MemberObservation, type ReachedMember, reachedMembers } from "./observation.ts";
@@ -73,22 +72,4 @@ function restartFault(cluster: string, name: string, found: string): Fault {
     expected: "no change on a running cluster: it takes effect only after a restart, which this version does not do",
     remedy: "Write the old value.",
   };
-}
-
-/** Is there room on the hosts whose members are to be cloned? `databaseBytes`: what the primary holds. */
-export function roomFaults(
-  cluster: string,
-  targets: readonly ReachedMember[],
-  databaseBytes: number,
-  hostOf: (member: string) => string,
-): Fault[] {
-  const needed = Math.round(databaseBytes * 1.1);
-  return targets
-    .filter((target) => target.local.freeBytes < needed)
-    .map((target) => ({
-      path: ["pgha:clusters", cluster, "members", target.member, "dataDirectory"],
-      found: `${formatBytes(target.local.freeBytes)} free on ${hostOf(target.member)}`,
-      expected: `at least ${formatBytes(needed)} for a clone`,
-      remedy: "Make room there, or choose a directory on a larger volume.",
-    }));
 }

@@ -4,6 +4,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  realpathSync,
   rmSync,
   statfsSync,
   symlinkSync,
@@ -95,6 +96,7 @@ describe("observe", () => {
       "observe",
       {
         dataDirectory: at("data"),
+        walDirectory: "",
         unit,
         files: [at("a.conf"), at("b.conf")],
         marker: at("marker.json"),
@@ -125,6 +127,8 @@ describe("observe", () => {
       channelKey: null,
       authorized: null,
       dataDirectory: "missing",
+      dataToken: null,
+      walDirectory: null,
       standbySignal: false,
       controlData: null,
       unit: "absent",
@@ -209,6 +213,22 @@ describe("observe", () => {
        done`,
     );
     expect(await observe()).toMatchObject({ unit: "active", failoverManagers: ["patroni", "repmgrd"] });
+  });
+
+  it("tells what the directory for WAL holds, and where pg_wal leads", async () => {
+    const walDirectory = at("wal", "pg1");
+    const wal = async () => (await observe({ walDirectory })).walDirectory;
+    const path = join(realpathSync(directory), "wal", "pg1");
+    expect(await wal()).toEqual({ kind: "missing", token: null, path, pgWal: null });
+    symlinkSync(walDirectory, at("data", "pg_wal"));
+    expect(await wal()).toEqual({ kind: "missing", token: null, path, pgWal: path });
+    mkdirSync(walDirectory, { recursive: true });
+    expect(await wal()).toEqual({ kind: "empty", token: null, path, pgWal: path });
+    writeFileSync(at("wal", "pg1", "000000010000000000000001"), "");
+    expect(await wal()).toEqual({ kind: "foreign", token: null, path, pgWal: path });
+    rmSync(at("data", "pg_wal"));
+    mkdirSync(at("data", "pg_wal"));
+    expect(await wal()).toMatchObject({ path, pgWal: join(realpathSync(directory), "data", "pg_wal") });
   });
 
   it.each(["", "garbage", "{}", "[]", '{"epoch": 5}'])("takes the damaged lock %j for none", async (text) => {

@@ -161,11 +161,17 @@ describe("a member whose data is not what was made there", () => {
     );
   });
 
-  test("a volume that is not mounted is refused at preview and at up: nothing is cloned into the empty place", async () => {
-    const identifier = await sql(lab, "pg1", "select system_identifier from pg_control_system()");
-    const fault = `pgha:clusters.orders.members.pg2.dataDirectory: found ${directory} empty, though it is marked ready, expected the member's data (system ${identifier}). Mount its volume. If the data is really lost, remove /var/lib/pgha/orders/pg2/marker.json there, and \`pulumi up\` clones it anew.`;
-    expect(await refusalOf(() => stack.preview())).toEqual(["error: Preview failed: Nothing was touched:", fault]);
-    expect(await refusalOf(() => stack.up())).toEqual(["error: Nothing was touched:", fault]);
+  test("a volume that is not mounted is told at preview and at up with the way out, and nothing is cloned into the empty place", async () => {
+    const text = `pg2: data missing (a volume that is not mounted?): marked ready, but ${directory} is empty. Mount its volume. If the data is really lost, remove /var/lib/pgha/orders/pg2/marker.json there, and \`pulumi up\` clones it anew`;
+    const before = await fingerprints();
+    const preview = await stack.preview();
+    expect(preview.exitCode, preview.output).toBe(0);
+    expect(plain(preview.output)).toContain(`warning: 1 of 3 members unhealthy\n      ${text}\n`);
+    expect(await fingerprints()).toEqual(before);
+    const up = await stack.up();
+    expect(up.exitCode, up.output).not.toBe(0);
+    expect(plain(up.output)).toContain(text);
+    expect(await onHost(lab, "pg2", ["ls", "-A", directory])).toBe("");
   });
 
   test("a database with another system identifier stops preview and up, and is left as it is", async () => {
@@ -178,15 +184,42 @@ describe("a member whose data is not what was made there", () => {
     const [own, foreign] = [await identifier("pg1"), await identifier("pg2")];
     const text = `orders: members belong to different databases: pg1 has system identifier ${own}, pg2 has system identifier ${foreign}, pg3 has system identifier ${own}.`;
     const up = await refusalOf(() => stack.up());
-    expect(up.slice(0, 2)).toEqual([
+    expect(up.slice(0, 4)).toEqual([
       `error: ${text}`,
-      "Nothing was touched. Take the foreign member out of members:, or give it an empty data directory.",
+      "Nothing was touched.",
+      "If an address leads to another host, or another volume is mounted: correct pgha:hosts, or mount the right one.",
+      "If that data is to be given up: take its member out of members:, or empty its data directory and remove its marker.",
     ]);
     expect((await refusalOf(() => stack.preview()))[0]).toBe(`error: Preview failed: ${text}`);
   });
 
   test("once the data is back, up brings the member back", async () => {
     await scriptOnHost(lab, "pg2", `rm -r ${directory}; mv /var/lib/postgresql/away ${directory}`);
+    const up = await stack.up();
+    expect(up.exitCode, up.output).toBe(0);
+    expect(await sql(lab, "pg1", "select count(*) from pg_stat_replication where state = 'streaming'")).toBe("2");
+  });
+
+  test("a clone that was cut off is begun anew only where there is room for it", async () => {
+    // As a clone that was cut off leaves it: PG_VERSION is there, the marker is not ready, both name one token.
+    await scriptOnHost(
+      lab,
+      "pg2",
+      `systemctl stop pgha-orders-pg2
+       python3 -c 'import os; os.setxattr("${directory}", "user.pgha.token", b"t1")'
+       marker=/var/lib/pgha/orders/pg2/marker.json
+       sed -i 's/"ready"/"cloning","token":"t1"/' $marker
+       rm -r ${directory}/base ${directory}/pg_wal
+       fallocate -l $(($(df -P -B1 ${directory} | awk 'NR==2 {print $4}') - 10000000)) /var/lib/postgresql/ballast`,
+    );
+    const refused = await refusalOf(() => stack.preview());
+    expect(refused).toEqual([
+      "error: Preview failed: Nothing was touched:",
+      expect.stringMatching(
+        /^pgha:clusters\.orders\.members\.pg2\.dataDirectory: found \d+ MB free on pg2, and \d+ MB held by an unfinished clone, expected at least \d+ MB for a clone\. Make room there, or choose a directory on a larger volume\.$/,
+      ),
+    ]);
+    await onHost(lab, "pg2", ["rm", "/var/lib/postgresql/ballast"]);
     const up = await stack.up();
     expect(up.exitCode, up.output).toBe(0);
     expect(await sql(lab, "pg1", "select count(*) from pg_stat_replication where state = 'streaming'")).toBe("2");

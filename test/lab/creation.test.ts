@@ -3,7 +3,7 @@ import type { Lab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
 import { killTree, onHost, scriptOnHost, sql } from "../support/labStack.ts";
 import type { Ran, TestStack } from "../support/stack.ts";
-import { declareTestCluster, openTestLab } from "../support/testCluster.ts";
+import { ageLocks, declareTestCluster, openTestLab } from "../support/testCluster.ts";
 
 let lab: Lab;
 const names = ["pg1", "pg2", "pg3"];
@@ -163,6 +163,8 @@ describe("a first up that is cut off by a power failure", () => {
     await running.ended;
     // The lock of a process that is gone is taken away by hand, as Pulumi says.
     expect((await stack.pulumi("cancel", "--yes")).exitCode).toBe(0);
+    // The dead one's hold on the cluster is respected for 30 s.
+    await ageLocks(lab, names, 31);
   }
 
   async function markers(): Promise<string[]> {

@@ -55,7 +55,10 @@ export function standby(
 }
 
 /** Its host answers, its data is there, PostgreSQL does not run. Without overrides: a primary that was shut down. */
-export function stopped(member: string, overrides: Omit<ReachedOverrides, "postgres"> = {}): MemberObservation {
+export function stopped(
+  member: string,
+  overrides: Omit<ReachedOverrides, "postgres"> = {},
+): MemberObservation & { reached: true } {
   return {
     member,
     reached: true,
@@ -67,7 +70,7 @@ export function stopped(member: string, overrides: Omit<ReachedOverrides, "postg
 }
 
 /** A host that was never used. */
-export function empty(member: string, overrides: Partial<LocalFacts> = {}): MemberObservation {
+export function empty(member: string, overrides: Partial<LocalFacts> = {}): MemberObservation & { reached: true } {
   const { marker: _marker, controlData: _control, ...bare } = local(member, {});
   return {
     member,

@@ -212,7 +212,7 @@ export async function ageLocks(lab: Lab, members: readonly string[], seconds: nu
         member,
         `cd /var/lib/pgha/${clusterName}/${member}
          renewed=$(grep -o '"renewed":[0-9.]*' lock.json | cut -d: -f2)
-         sed -i 's/"renewed":[0-9.]*/"renewed":'"$(awk "BEGIN { print $renewed - ${seconds} }")"'/' lock.json`,
+         sed -i 's/"renewed":[0-9.]*/"renewed":'"$(awk "BEGIN { printf \\"%.3f\\", $renewed - ${seconds} }")"'/' lock.json`,
       ),
     ),
   );
