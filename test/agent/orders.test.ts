@@ -57,7 +57,7 @@ describe("the order to bring the old primary back", limits, () => {
   it("is carried out on one that has not stopped yet", async () => {
     pg1.unset("data/standby.signal");
     pg1.lay("switch", switchRecord("armed"));
-    await pg1.startPostgres();
+    await pg1.startPostmaster();
     pg1.lay("switch", switchRecord("stopping"));
     pg1.set("data/standby.signal");
     expect(await order()).toEqual({ event: "restored" });

@@ -19,7 +19,7 @@ export async function prepareHandover(host: PretendHost): Promise<void> {
     host.set("data/standby.signal");
     host.set("received", `${checkpoint.end}\n`);
   }
-  await host.startPostgres();
+  await host.startPostmaster();
 }
 
 export function giveArguments(overrides: Values = {}): Values {

@@ -184,7 +184,13 @@ export class PretendHost {
     this.world.run(this.root, join(programs, "systemctl"), ["stop", this.paths.unit], {});
   }
 
-  /** Starts it, as a standby where standby.signal is, and waits until it runs. */
+  /** PostgreSQL without its unit: as it runs before the test begins. */
+  async startPostmaster(): Promise<void> {
+    this.world.run(this.root, python, ["-IS", join(programs, "postmaster.py"), this.dataDirectory], {});
+    await expect.poll(() => this.isRunning, soon).toBe(true);
+  }
+
+  /** Starts the unit, as a standby where standby.signal is, and waits until it runs. */
   async startPostgres(): Promise<void> {
     this.startUnit();
     await expect.poll(() => this.isRunning, soon).toBe(true);
