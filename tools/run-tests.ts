@@ -70,6 +70,7 @@ async function runVitest(project: string): Promise<TestCount> {
       "--project",
       project,
       "--passWithNoTests",
+      "--maxWorkers=100%", // most tests wait for a process: a core left free for vitest itself would idle
       "--reporter=default",
       "--reporter=json",
       `--outputFile.json=${reportFile}`,
