@@ -35,9 +35,10 @@ def clear(arguments):
 def begin(arguments, opened):
     erasing = arguments["state"] == "erasing"
     marker = read_marker(arguments["marker"])
-    ready = marker.get("state") == "ready"
-    if ready and not erasing:
-        raise Refused("%s says that it is ready" % arguments["marker"])
+    state = marker.get("state")
+    finished = state in ("ready", "rewinding", "swapping")
+    if finished and not erasing:
+        raise Refused("%s says that it is %s" % (arguments["marker"], state))
     active, _ = unit_state(arguments["unit"])
     if active not in ("inactive", "failed", "absent"):
         raise Refused("%s is %s" % (arguments["unit"], active))
@@ -48,7 +49,7 @@ def begin(arguments, opened):
             opened[path] = open_directory(path, arguments["user"])
             refuse_others_at_work(path, opened[path])
     # From here on by descriptor: what is mounted over a directory meanwhile is not touched.
-    erasable = system_directories(arguments, opened) if ready else ()
+    erasable = system_directories(arguments, opened) if finished else ()
     for path, descriptor in opened.items():
         refuse_others(path, descriptor, marker.get("token"), path in erasable)
     token = marker.get("token") or arguments["token"]

@@ -17,6 +17,14 @@ VERBS = {
     "give_way": give_way,
     "take_back": take_back,
     "complete": complete,
+    "stray": stray,
+    "commits": commits,
+    "keep": keep,
+    "rewind": rewind,
+    "beside": beside,
+    "swap": swap,
+    "discard": discard,
+    "give_up": give_up,
 }
 
 # Started by systemd with the path of a member's description.

@@ -9,6 +9,8 @@ const files = [
   "data.py",
   "channel.py",
   "service.py",
+  "rejoin.py",
+  "replace.py",
   "handover.py",
   "gate.py",
   "main.py",

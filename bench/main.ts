@@ -12,13 +12,14 @@ import { aborts } from "./aborts.ts";
 import { noChange, wholeCli } from "./everyDay.ts";
 import { currentLoad, describeMachine } from "./machine.ts";
 import { provisioning } from "./provisioning.ts";
+import { rejoins } from "./rejoins.ts";
 import { restarts } from "./restarts.ts";
 import { type Measurement, saveSection } from "./results.ts";
 import { type Bench, type Section, StoppedEarly } from "./section.ts";
 import { endTimedProgram, removeStack } from "./stack.ts";
 import { switchovers } from "./switchovers.ts";
 
-const sections: readonly Section[] = [switchovers, aborts, wholeCli, noChange, restarts, provisioning];
+const sections: readonly Section[] = [switchovers, aborts, wholeCli, noChange, restarts, rejoins, provisioning];
 const labName = "bench";
 
 interface Options {

@@ -6,21 +6,25 @@ import {
   isLost,
   type MemberObservation,
   type ReachedMember,
+  wasCompleted,
 } from "../model/observation.ts";
 import { refusalToInitialise } from "../model/ownership.ts";
+import { planRejoins } from "../model/rejoin.ts";
 import { steadyRole } from "../model/rendering.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 import { ensureChannel } from "./channel.ts";
 import { layConfiguration, layPassfile, layRole, reloadConfiguration } from "./configuration.ts";
-import { cloneData, initializeData, markStandby, unmarkStandby } from "./data.ts";
+import { cloneData, initializeData, unmarkStandby } from "./data.ts";
 import type { Goal } from "./decide.ts";
 import type { ClusterLock } from "./lock.ts";
 import { observeMembers } from "./observe.ts";
 import { decideReplicationPassword, decideSuperuserPassword, type Passwords } from "./passwords.ts";
+import { rejoin, removeReplaced } from "./rejoin.ts";
 import { type Reporter, stopIfCancelled } from "./reporter.ts";
 import { admitPrimary } from "./restore.ts";
 import { ensureReplicationRole, ensureSlots, ensureSuperuserPassword } from "./roles.ts";
 import { startService } from "./service.ts";
+import { lookAtStrays } from "./strays.ts";
 import { waitFor } from "./waitFor.ts";
 
 const startLimitSeconds = 300;
@@ -69,10 +73,21 @@ export async function converge(
   await ensureReplicationRole(primary, replication);
   await ensureSlots(access, primary);
 
+  const seenNow = of(primary).postgres === undefined ? await observeMembers(access) : observations;
+  const looked = await lookAtStrays(access, primaryName, seenNow);
+  const plans = planRejoins(access.group, primaryName, looked);
+  const left = new Map(Object.entries(plans).filter(([_, plan]) => plan.kind === "refuse"));
+  for (const [name, { text }] of left) reporter.warn(`${access.group.cluster}: ${name}: ${text}`);
   // A member whose own data is not there waits for it: it is neither started nor cloned.
-  const whole = reached.filter((member) => !isLost(of(member)));
+  const whole = reached.filter((member) => !isLost(of(member)) && !left.has(member.name));
   const standbys = whole.filter((member) => member !== primary);
-  await settleAll(standbys, (standby) => ensureStandby(access, lock, standby, of(standby), primary, reporter));
+  await settleAll(standbys, async (standby) => {
+    if (plans[standby.name] !== undefined) return rejoin(access, lock, standby, primary, looked, reporter);
+    return ensureStandby(access, lock, standby, of(standby), primary, reporter);
+  });
+  // Another one's own clone has removed what it replaced; here it is what an earlier one left.
+  const leftovers = standbys.filter((member) => plans[member.name]?.kind !== "clone" && hasLeftovers(of(member)));
+  await Promise.all(leftovers.map((member) => removeReplaced(lock, member, primary)));
   if (creating) {
     await waitUntilStreaming(access, primary, standbys, reporter);
     await layRole(access, primary, steadyRole);
@@ -97,7 +112,7 @@ function refuseSecondDatabase(
   const mayHold = observations.filter(
     (seen) =>
       !seen.reached ||
-      seen.local.marker?.state === "ready" ||
+      (seen.local.marker !== undefined && wasCompleted(seen.local.marker)) ||
       (seen.local.marker === undefined && seen.local.dataDirectory === "data"),
   );
   if (primary?.reached && mayHold.length === 0) return;
@@ -123,6 +138,10 @@ async function settleAll<T>(items: readonly T[], work: (item: T) => Promise<void
   const results = await Promise.allSettled(items.map(work));
   const failed = results.find((result) => result.status === "rejected");
   if (failed !== undefined) throw failed.reason;
+}
+
+function hasLeftovers({ local: { marker } }: ReachedMember): boolean {
+  return marker?.beside !== undefined || marker?.replaced !== undefined;
 }
 
 async function layFiles(
@@ -162,14 +181,11 @@ async function ensureStandby(
   primary: MemberAccess,
   reporter: Reporter,
 ): Promise<void> {
-  if (!hasReadyData(observation)) {
+  const { marker } = observation.local;
+  if (marker === undefined || !wasCompleted(marker)) {
     reporter.progress(`${standby.name}: cloning from ${primary.name}`);
     await cloneData(access, lock, standby, primary, reporter);
     await layRole(access, standby, steadyRole);
-  } else if (observation.postgres === undefined && !observation.local.standbySignal) {
-    // Its data says primary, but another member is confirmed: it may only come back as a standby.
-    lock.assertHeld();
-    await markStandby(standby);
   }
   await ensureRunning(lock, standby, observation, reporter);
   await ensureSlots(access, standby);

@@ -1,4 +1,4 @@
-import { type MemberObservation, reachedMembers } from "../model/observation.ts";
+import { type MemberObservation, reachedMembers, wasCompleted } from "../model/observation.ts";
 import type { ClusterAccess } from "./access.ts";
 import { type Converged, converge } from "./converge.ts";
 import { decide, type Goal, stopped } from "./decide.ts";
@@ -21,7 +21,10 @@ export async function createCluster(
   const seen = decide(goal, observations);
   const { observed } = seen.state;
   const exists = observed.kind === "known" || observed.kind === "stopped";
-  if (!exists && reachedMembers(observations).some(({ local }) => local.marker?.state === "ready")) {
+  if (
+    !exists &&
+    reachedMembers(observations).some(({ local: { marker } }) => marker !== undefined && wasCompleted(marker))
+  ) {
     throw stopped(
       access.group,
       seen,

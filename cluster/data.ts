@@ -101,8 +101,21 @@ export async function cloneData(
   reporter: Reporter,
 ): Promise<void> {
   const { cluster } = access.group;
-  const { dataDirectory, walDirectory } = member.declaration;
   await clearData(access, lock, member, "cloning");
+  await copyData(member, primary, member.declaration, reporter);
+  // A clone takes hours: what lies there now may be somebody else's, who began anew.
+  lock.assertHeld();
+  await markStandby(member);
+  await writeMarker(cluster, member, "ready", await systemIdentifierOf(member));
+}
+
+/** Fills empty directories with a base backup from the primary. What an earlier one still does there was ended before. */
+export async function copyData(
+  member: MemberAccess,
+  primary: MemberAccess,
+  { dataDirectory, walDirectory }: Pick<MemberAccess["declaration"], "dataDirectory" | "walDirectory">,
+  reporter: Reporter,
+): Promise<void> {
   await member.host.must({
     argv: inDataUnit(member, [
       ...["env", `PGPASSFILE=${member.paths.passfile}`, "PGCONNECT_TIMEOUT=10"],
@@ -120,10 +133,6 @@ export async function cloneData(
       if (text !== undefined) reporter.progress(`${member.name}: ${text}`);
     },
   });
-  // A clone takes hours: what lies there now may be somebody else's, who began anew.
-  lock.assertHeld();
-  await markStandby(member);
-  await writeMarker(cluster, member, "ready", await systemIdentifierOf(member));
 }
 
 /**

@@ -1,5 +1,5 @@
 import { FaultsFound, UserError } from "../model/fault.ts";
-import { isWritable, type MemberObservation } from "../model/observation.ts";
+import { isWritable, type Marker, type MemberObservation } from "../model/observation.ts";
 import { unerasable } from "../model/ownership.ts";
 import { removeFile } from "../remote/files.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
@@ -7,6 +7,7 @@ import { eraseData } from "./data.ts";
 import type { ClusterLock } from "./lock.ts";
 import { removeMarker } from "./marker.ts";
 import { observeMembers } from "./observe.ts";
+import { discardLeftovers } from "./replace.ts";
 import type { Reporter } from "./reporter.ts";
 import { underLock } from "./underLock.ts";
 
@@ -85,7 +86,7 @@ export async function eraseCluster(
       access.members.map(async (member) => {
         reporter.progress(`erasing ${member.name}`);
         const seen = observations.find((observation) => observation.member === member.name);
-        await eraseMember(access, lock, member, seen?.reached ? seen.local.marker?.systemIdentifier : undefined);
+        await eraseMember(access, lock, member, seen?.reached ? seen.local.marker : undefined);
       }),
     );
   });
@@ -96,9 +97,10 @@ async function eraseMember(
   access: ClusterAccess,
   lock: ClusterLock,
   member: MemberAccess,
-  systemIdentifier: string | undefined,
+  marker: Marker | undefined,
 ): Promise<void> {
-  await eraseData(access, lock, member, systemIdentifier);
+  await discardLeftovers(lock, member, marker);
+  await eraseData(access, lock, member, marker?.systemIdentifier);
   const { paths } = member;
   for (const file of [paths.postgresqlConf, paths.roleConf, paths.hba, paths.ident, paths.passfile, paths.journal]) {
     await removeFile(member.host, file, 20);

@@ -135,7 +135,7 @@ export async function settleAfterwards(
   await waitForService(old, 300);
   const others = access.members.filter((member) => member !== old && member !== target);
   await Promise.all([
-    resetSlots(access, old),
+    resetSlots(access, old, reporter),
     applyRole(access, old, steadyRole),
     applyRole(access, target, steadyRole),
     ...others.map((member) => applyRole(access, member, steadyRole).catch(() => undefined)),

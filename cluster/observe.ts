@@ -17,10 +17,12 @@ import { askAgent } from "./agent.ts";
 const markerSchema: z.ZodType<Marker> = z.object({
   cluster: z.string(),
   member: z.string(),
-  state: z.enum(["creating", "cloning", "ready", "erasing"]),
+  state: z.enum(["creating", "cloning", "ready", "erasing", "rewinding", "swapping"]),
   systemIdentifier: z.string().optional(),
   dataDirectory: z.string(),
   token: z.string().optional(),
+  beside: z.string().optional(),
+  replaced: z.string().optional(),
 });
 
 const journalSchema: z.ZodType<Journal> = z.object({

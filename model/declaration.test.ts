@@ -45,6 +45,7 @@ describe("a stack file without faults", () => {
       failover: { manager: "none" },
       onDrift: "adopt",
       switchBackAfter: "10min",
+      rejoin: "auto",
       onDestroy: "keep",
       disposableSlots: [],
       limits: {
@@ -373,6 +374,11 @@ describe("one fault of a cluster", () => {
         'maintenanceWindow.to: found 24:30, expected a time of day from "00:00" to "24:00". Write hours and minutes in quotes.',
         "maintenanceWindow.timezone: found nothing, expected a time zone such as Europe/Berlin or UTC. Name the zone in which the times are meant.",
       ],
+    ],
+    [
+      "a rule for rejoining that does not exist",
+      { rejoin: "clone" },
+      ['rejoin: found clone, expected "auto", "rewind-only" or "manual". Write one of the three.'],
     ],
     [
       "a failover manager of later",

@@ -126,6 +126,13 @@ const clusterSchema = z.strictObject({
   switchBackAfter: duration.default("10min"),
   /** When it may be switched back to (onDrift: switchBack). Default: at any time. A changed `primary:` never waits for it. */
   maintenanceWindow: maintenanceWindowSchema.optional(),
+  /**
+   * How a member that no longer follows comes back. Default "auto": it follows, is rewound, or cloned anew where that is
+   * impossible or longer. "rewind-only": never cloned. "manual": a stopped standby is started, nothing else is done.
+   */
+  rejoin: z
+    .enum(["auto", "rewind-only", "manual"], expected('"auto", "rewind-only" or "manual"', "Write one of the three."))
+    .default("auto"),
   /** What `pulumi destroy` does: "keep" (default) forgets, "stop" stops the instances, "erase" removes the data. Counts from the last `up`. */
   onDestroy: z.enum(["keep", "stop", "erase"]).default("keep"),
   /** The cluster's name once more, required with onDestroy: erase. */
@@ -143,7 +150,6 @@ const clusterSchema = z.strictObject({
 const notYet: Readonly<Record<string, string>> = {
   virtualIps: "virtual IPs",
   proxy: "a proxy",
-  rejoin: "a rule for rejoining",
 };
 
 /** For how many standbys a commit waits: ANY k, FIRST k, or none. */

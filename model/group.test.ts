@@ -57,6 +57,7 @@ it("what the component hands over is what the resource reads, and the whole decl
     socketUsers: ["root"],
     onDrift: "adopt",
     switchBackAfter: "10min",
+    rejoin: "auto",
     onDestroy: "erase",
     eraseConfirmation: "orders",
     disposableSlots: [],

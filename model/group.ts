@@ -26,6 +26,8 @@ export interface Group extends ClusterShape {
   readonly switchBackAfter: string;
   /** When it may be switched back; undefined: at any time. */
   readonly maintenanceWindow?: MaintenanceWindow | undefined;
+  /** How a member comes back that no longer follows the primary. */
+  readonly rejoin: "auto" | "rewind-only" | "manual";
   /** What `pulumi destroy` does with service and data. Counts from the last `up`. */
   readonly onDestroy: "keep" | "stop" | "erase";
   /** Slots that a switchover may lose. */
@@ -93,6 +95,8 @@ export const groupInputs = z.object({
   switchBackAfter: duration,
   /** When it may be switched back. Default: at any time. */
   maintenanceWindow: maintenanceWindowSchema.optional(),
+  /** How a member comes back that no longer follows the primary. */
+  rejoin: z.enum(["auto", "rewind-only", "manual"]),
   /** What `pulumi destroy` does with service and data. Counts from the last `up`. */
   onDestroy: z.enum(["keep", "stop", "erase"]),
   /** The cluster's name once more; without it onDestroy: erase erases nothing. */
@@ -144,6 +148,7 @@ export function inputsOfCluster(
     onDrift: cluster.onDrift,
     switchBackAfter: cluster.switchBackAfter,
     ...(cluster.maintenanceWindow === undefined ? {} : { maintenanceWindow: cluster.maintenanceWindow }),
+    rejoin: cluster.rejoin,
     onDestroy: cluster.onDestroy,
     ...(cluster.eraseConfirmation === undefined ? {} : { eraseConfirmation: cluster.eraseConfirmation }),
     disposableSlots: [...cluster.disposableSlots],

@@ -32,6 +32,7 @@ const declared: DeclaredGroup = {
   socketUsers: ["root"],
   onDrift: "adopt",
   switchBackAfter: "10min",
+  rejoin: "auto",
   onDestroy: "keep",
   disposableSlots: [],
   limits: defaultLimits,

@@ -74,6 +74,7 @@ const compared = [
   "onDrift",
   "switchBackAfter",
   "maintenanceWindow",
+  "rejoin",
   "onDestroy",
   "eraseConfirmation",
   "disposableSlots",

@@ -3,7 +3,16 @@ import { empty, primary, standby, stopped, systemIdentifier, unreachable } from 
 import { group, member } from "../test/support/shapes.ts";
 import { slot } from "../test/support/switchover.ts";
 import { memberHealth } from "./health.ts";
-import type { DirectoryKind, Marker, MemberObservation, PostgresFacts, Slot, WalDirectory } from "./observation.ts";
+import type {
+  DirectoryKind,
+  Marker,
+  MemberObservation,
+  PostgresFacts,
+  Slot,
+  SourceFacts,
+  StrayFacts,
+  WalDirectory,
+} from "./observation.ts";
 import { synchronousStandbyNames } from "./rendering.ts";
 
 /** The slots that a member keeps for the two others. */
@@ -46,6 +55,34 @@ it("nothing is said of a member whose host was not reached", () => {
   expect(ofSecond(unreachable("pg2"))).toBeUndefined();
 });
 
+it("a former primary that waits at its boot gate is said to have diverged, as soon as that is known", () => {
+  const waiting = stopped("pg2", { local: { unit: "waiting", gate: "pg1 is on timeline 2" } });
+  expect(ofSecond(waiting)).toBe("waits to start: pg1 is on timeline 2");
+  const source: SourceFacts = {
+    timeline: 2,
+    past: [{ timeline: 1, endLsn: "0/5000148" }],
+    lsn: "0/8000000",
+    oldestLsn: "0/3000000",
+    databaseBytes: 1,
+    tablespaces: [],
+  };
+  const stray: StrayFacts = {
+    timeline: 1,
+    past: [],
+    endLsn: "0/50021B8",
+    minRecoveryLsn: "0/0",
+    redoLsn: "0/4000028",
+    canBeRewound: true,
+    neverStarted: false,
+    busy: false,
+    dataBytes: 1,
+    keptBytes: 1,
+  };
+  expect(health({ ...first(), source }, { ...waiting, stray }, third)).toEqual({
+    pg2: "diverged from pg1 at 0/5000148 (timeline 1)",
+  });
+});
+
 describe("what is said of a standby", () => {
   const receiver = { status: "streaming", senderHost: "203.0.113.13", senderPort: 5432, timeline: 1 };
 
@@ -55,6 +92,16 @@ describe("what is said of a standby", () => {
     ["creating was not finished", empty("pg2", marked("creating"))],
     ["cloning was not finished", stopped("pg2", { local: marked("cloning") })],
     ["erasing was not finished", empty("pg2", marked("erasing"))],
+    ["its rewind broke off", stopped("pg2", { local: marked("rewinding") })],
+    ["its clone has not taken the place of its old data", empty("pg2", marked("swapping"))],
+    [
+      "the data that its clone replaced is still there (/srv/pg2.pgha-old)",
+      second({}, { marker: { ...marked("ready").marker, replaced: "/srv/pg2.pgha-old" } }),
+    ],
+    [
+      "a clone that was not finished is still there (/srv/pg2.pgha-clone)",
+      second({}, { marker: { ...marked("ready").marker, beside: "/srv/pg2.pgha-clone" } }),
+    ],
     [
       "data missing (a volume that is not mounted?): marked ready, but /srv/pg2 is empty. Mount its volume. If the data is really lost, remove /var/lib/pgha/orders/pg2/marker.json there, and `pulumi up` clones it anew",
       empty("pg2", { ...marked("ready"), dataDirectory: "empty" }),

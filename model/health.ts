@@ -1,8 +1,9 @@
 import type { Group } from "./group.ts";
 import { memberOf, othersOf } from "./group.ts";
 import { slotName } from "./names.ts";
-import { type MemberObservation, missingData, type ReachedMember, reachedMembers } from "./observation.ts";
+import { type Marker, type MemberObservation, missingData, type ReachedMember, reachedMembers } from "./observation.ts";
 import { wayBack } from "./ownership.ts";
+import { rejoinFacts, strayProblem } from "./rejoin.ts";
 import { synchronousStandbyNames } from "./rendering.ts";
 
 /**
@@ -33,11 +34,16 @@ function problemOf(
   if (!observation.reached) return undefined;
   const { local, postgres, member } = observation;
   if (local.marker === undefined) return local.dataDirectory === "data" ? "data that pgha did not make" : "no data yet";
+  if (local.marker.state === "rewinding") return "its rewind broke off";
+  if (local.marker.state === "swapping") return "its clone has not taken the place of its old data";
   if (local.marker.state !== "ready") return `${local.marker.state} was not finished`;
   const gone = missingData(local);
   if (gone !== undefined) {
     return `data missing (a volume that is not mounted?): marked ready, but ${gone.text}. ${wayBack(group.cluster, observation)}`;
   }
+  const facts = rejoinFacts(group, primary.name, observation, observations);
+  const stray = facts === undefined ? undefined : strayProblem(facts);
+  if (stray !== undefined) return stray;
   if (postgres === undefined && local.unit === "waiting") return `waits to start: ${local.gate ?? "at its boot gate"}`;
   if (postgres === undefined) {
     return ["inactive", "failed"].includes(local.unit)
@@ -62,7 +68,13 @@ function problemOf(
   if (receiver.senderHost !== primary.replicationAddress || receiver.senderPort !== primary.port) {
     return `streams from ${receiver.senderHost}:${receiver.senderPort}, not from ${primary.name}`;
   }
-  return undefined;
+  return leftoverProblem(local.marker);
+}
+
+/** What a clone beside the data left on the disk. */
+function leftoverProblem({ replaced, beside }: Marker): string | undefined {
+  if (replaced !== undefined) return `the data that its clone replaced is still there (${replaced})`;
+  return beside === undefined ? undefined : `a clone that was not finished is still there (${beside})`;
 }
 
 /** The hosts ask each other during a handover and after a boot; of one that is not reached nothing is known. */

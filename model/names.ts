@@ -30,6 +30,12 @@ export interface MemberPaths {
   readonly knownHosts: string;
   /** The keys of the others, a part of the authorized_keys of the host. */
   readonly authorized: string;
+  /** Held while a rewind or a clone works on the member's data. */
+  readonly rejoinLock: string;
+  /** What pg_rewind said the last time. */
+  readonly rewindLog: string;
+  /** WAL of the member's own that was set aside before it was rewound or cloned away. */
+  readonly kept: string;
   readonly logDirectory: string;
 }
 
@@ -59,6 +65,9 @@ export function memberPaths(cluster: string, member: string): MemberPaths {
     channelKey: `${configDirectory}/channel_key`,
     knownHosts: `${configDirectory}/known_hosts`,
     authorized: `${channelHome}/authorized/${cluster}-${member}`,
+    rejoinLock: `${stateDirectory}/rejoin.lock`,
+    rewindLog: `${stateDirectory}/rewind.log`,
+    kept: `${stateDirectory}/kept`,
     logDirectory: `/var/log/postgresql/${cluster}-${member}`,
   };
 }
@@ -69,6 +78,10 @@ export const channelHome = "/etc/pgha/channel";
 /** Where the host helper lies on every host. */
 export const agentPath = "/usr/local/lib/pgha/agent.py";
 export const startGatePath = "/usr/local/lib/pgha/start-gate";
+/** Where a clone is made that is to take the place of a directory; the same in agent/rejoin.py */
+export function besideDirectory(directory: string): string {
+  return `${directory}.pgha-clone`;
+}
 
 /** Where Debian's packages put the programs of one major version. */
 export function postgresPrograms(postgresVersion: number): string {

@@ -128,6 +128,9 @@ it("everything of a member has its place by the names of cluster and member", ()
     channelKey: "/etc/pgha/orders/pg-1/channel_key",
     knownHosts: "/etc/pgha/orders/pg-1/known_hosts",
     authorized: "/etc/pgha/channel/authorized/orders-pg-1",
+    rejoinLock: "/var/lib/pgha/orders/pg-1/rejoin.lock",
+    rewindLog: "/var/lib/pgha/orders/pg-1/rewind.log",
+    kept: "/var/lib/pgha/orders/pg-1/kept",
     logDirectory: "/var/log/postgresql/orders-pg-1",
   });
   expect(slotName("pg-1")).toBe("pgha_pg_1");

@@ -1,16 +1,33 @@
 import type { Lsn } from "./lsn.ts";
+import type { TimelineEnd } from "./timeline.ts";
 
 /** What stands beside a member's data, so that nobody mistakes foreign, lost or half-made data for ours. */
 export interface Marker {
   readonly cluster: string;
   readonly member: string;
-  /** `creating` and `cloning` are finished by the next `up`, `erasing` too; `ready` data is never overwritten. */
-  readonly state: "creating" | "cloning" | "ready" | "erasing";
+  /**
+   * `creating` and `cloning` are finished by the next `up`, `erasing` too; `ready` data is never overwritten. `rewinding`:
+   * a rewind began and did not end, so that only a clone makes the data whole. `swapping`: a clone made beside the data
+   * takes its place.
+   */
+  readonly state: "creating" | "cloning" | "ready" | "erasing" | "rewinding" | "swapping";
   /** As decimal text: it is a 64-bit number. Missing until initdb or the clone has made one. */
   readonly systemIdentifier?: string | undefined;
   readonly dataDirectory: string;
-  /** What the directories of data that was begun carry; data that is `ready` needs none, for it is never removed by it. */
+  /**
+   * What the directories of data that was begun carry, and those of a clone beside the data. Data that is `ready` needs
+   * none, for it is never removed by it.
+   */
   readonly token?: string | undefined;
+  /** Where a clone is being made that is to replace the data. */
+  readonly beside?: string | undefined;
+  /** Where the data lies that a clone replaced. It goes once the clone streams. */
+  readonly replaced?: string | undefined;
+}
+
+/** The member got a whole database once: what has become of it since is a matter of rejoining, not of beginning again. */
+export function wasCompleted({ state }: Marker): boolean {
+  return state === "ready" || state === "rewinding" || state === "swapping";
 }
 
 /** What an unfinished handover left on the members: enough for the next `up` to finish or undo it. */
@@ -161,6 +178,48 @@ export interface PostgresFacts {
   readonly roles: readonly string[];
 }
 
+/** What the host of a member that does not follow tells of its data: read for such members only, to decide how it returns. */
+export interface StrayFacts {
+  /** The timeline of the end of its WAL. */
+  readonly timeline: number;
+  /** The timelines before that; undefined when the history file is missing or damaged. */
+  readonly past?: readonly TimelineEnd[] | undefined;
+  /** Where its last whole record ends; undefined when its WAL cannot be read. */
+  readonly endLsn?: Lsn | undefined;
+  /** Up to where its data is consistent with its WAL; "0/0" for a former primary. */
+  readonly minRecoveryLsn: Lsn;
+  /** Begin of the oldest WAL file that it has. */
+  readonly oldestLsn?: Lsn | undefined;
+  readonly redoLsn: Lsn;
+  /** Data checksums or wal_log_hints: without them a rewind would miss changed blocks. */
+  readonly canBeRewound: boolean;
+  /** It was cloned or rewound, and never started since. */
+  readonly neverStarted: boolean;
+  /** A rewind or clone that an earlier `up` began still works on it. */
+  readonly busy: boolean;
+  /** Bytes free where a clone beside the data would lie; undefined where none can be swapped in (a mount point). */
+  readonly besideBytes?: number | undefined;
+  /** Bytes that its data takes. */
+  readonly dataBytes: number;
+  /** Bytes free where WAL of its own would be kept aside. */
+  readonly keptBytes: number;
+  /** Transactions that it committed after it had parted from the primary; undefined when it did not part. */
+  readonly ownTransactions?: number | undefined;
+}
+
+/** What the primary can give to a member that does not follow. Read after the members' `StrayFacts`. */
+export interface SourceFacts {
+  readonly timeline: number;
+  readonly past: readonly TimelineEnd[];
+  readonly lsn: Lsn;
+  /** Begin of the oldest WAL file that it has. */
+  readonly oldestLsn: Lsn;
+  /** What a clone copies: all databases and the WAL. */
+  readonly databaseBytes: number;
+  /** Directories of tablespaces: a clone beside the old data cannot lie where they are. */
+  readonly tablespaces: readonly string[];
+}
+
 export type MemberObservation =
   | { readonly member: string; readonly reached: false; readonly reason: string }
   | {
@@ -170,6 +229,10 @@ export type MemberObservation =
       readonly postgres?: PostgresFacts | undefined;
       /** Why PostgreSQL did not answer, when it did not. */
       readonly postgresSilent?: string | undefined;
+      /** Only of a member that does not follow, and only where somebody asked. */
+      readonly stray?: StrayFacts | undefined;
+      /** Only of the primary, and only while some member does not follow. */
+      readonly source?: SourceFacts | undefined;
     };
 
 export type ReachedMember = Extract<MemberObservation, { reached: true }>;

@@ -134,9 +134,9 @@ function systemIdentifierOf(observation: ReachedMember): string | undefined {
   );
 }
 
-/** A clone that never ended may hold anything: it is erased and begun anew. */
+/** What a clone or a rewind left half made may hold anything: it tells nothing about the cluster. */
 function isBeingCloned(observation: ReachedMember): boolean {
-  return observation.local.marker?.state === "cloning";
+  return ["cloning", "rewinding", "swapping"].includes(observation.local.marker?.state ?? "");
 }
 
 function foreignText(reached: readonly ReachedMember[]): string | undefined {

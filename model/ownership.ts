@@ -3,10 +3,12 @@ import { memberPaths } from "./names.ts";
 import {
   type DirectoryKind,
   isLost,
+  type Marker,
   type MemberObservation,
   missingData,
   type ReachedMember,
   reachedMembers,
+  wasCompleted,
 } from "./observation.ts";
 
 type Problem = Pick<Fault, "found" | "expected" | "remedy"> & { readonly directory: "dataDirectory" | "walDirectory" };
@@ -63,8 +65,8 @@ function strangeProblems(members: Directories, seen: ReachedMember): Problem[] {
       },
     ];
   }
-  if (marker?.state === "ready") return [];
-  const begun = marker?.state;
+  if (marker !== undefined && wasCompleted(marker)) return [];
+  const beginning = marker === undefined ? undefined : beginnings[marker.state];
   const found = [
     { directory: "dataDirectory", path: declared, kind: dataDirectory, token: dataToken } as const,
     ...(walDirectory === undefined
@@ -74,21 +76,24 @@ function strangeProblems(members: Directories, seen: ReachedMember): Problem[] {
   return found
     .filter(({ kind }) => kind === "data" || kind === "foreign")
     .filter(({ token }) => marker?.token === undefined || token !== marker.token)
-    .map(({ directory, path, kind }) => ({ directory, ...notOurs(path, kind, begun) }));
+    .map(({ directory, path, kind }) => ({ directory, ...notOurs(path, kind, beginning) }));
 }
 
-const beginnings = { creating: "a creation", cloning: "a clone", erasing: "an erasure" };
+const beginnings: Readonly<Partial<Record<Marker["state"], string>>> = {
+  creating: "a creation",
+  cloning: "a clone",
+  erasing: "an erasure",
+};
 
-function notOurs(path: string, kind: DirectoryKind, begun: keyof typeof beginnings | undefined) {
+function notOurs(path: string, kind: DirectoryKind, beginning: string | undefined) {
   const holds = kind === "data" ? "a database" : "files";
-  if (begun === undefined) {
+  if (beginning === undefined) {
     return {
       found: `${path} holds ${holds} that pgha did not make`,
       expected: "a missing or empty directory; what is there is never overwritten",
       remedy: "Choose another directory, or move away what is there.",
     };
   }
-  const beginning = beginnings[begun];
   return {
     found: `${path} holds ${holds} without pgha's token, though ${beginning} was begun there`,
     expected: `an empty directory, or what ${beginning.replace(/^an? /, "that ")} left; what is there is never removed`,
@@ -145,7 +150,10 @@ function faultOf(cluster: string, member: string, { directory, ...fault }: Probl
 export function refusalToInitialise(primary: string, observations: readonly MemberObservation[]): string | undefined {
   for (const seen of observations) {
     if (!seen.reached) return `${seen.member} cannot be reached, and may hold the data (${seen.reason})`;
-    if (seen.local.marker?.state === "ready") return `${seen.member} is marked ready: there is, or was, a database`;
+    const own = seen.local.marker;
+    if (own !== undefined && wasCompleted(own)) {
+      return `${seen.member} is marked ${own.state}: there is, or was, a database`;
+    }
     if (seen.member !== primary) continue;
     const { marker, dataDirectory } = seen.local;
     if (marker?.state === "creating" || dataDirectory === "empty" || dataDirectory === "missing") continue;

@@ -99,8 +99,8 @@ describe("the declaration of a cluster", () => {
   });
 
   it("of the first version has the defaults of what came later", () => {
-    const { switchBackAfter: _, ...older } = declared;
-    expect(readDeclared(older)).toEqual({ ...older, switchBackAfter: "10min" });
+    const { switchBackAfter: _, rejoin: __, ...older } = declared;
+    expect(readDeclared(older)).toEqual({ ...older, switchBackAfter: "10min", rejoin: "auto" });
   });
 
   it("that cannot be read is refused", () => {

@@ -74,6 +74,7 @@ const recordedGroup: z.ZodType<RecordedGroup> = z.object({
 const declaredGroup: z.ZodType<DeclaredGroup> = groupInputs.extend({
   configuration,
   switchBackAfter: groupInputs.shape.switchBackAfter.default("10min"),
+  rejoin: groupInputs.shape.rejoin.default("auto"),
 });
 
 /** The outputs of ReplicationGroup. Errors: `FaultsFound` naming every property that cannot be read. */

@@ -29,6 +29,7 @@ const declared: GroupInputs = {
   socketUsers: ["root"],
   onDrift: "adopt",
   switchBackAfter: "10min",
+  rejoin: "auto",
   onDestroy: "keep",
   disposableSlots: [],
   limits: defaultLimits,

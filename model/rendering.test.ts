@@ -121,6 +121,9 @@ local   all             all                                     scram-sha-256
 # the other members, over the replication network
 host    replication     replicator      203.0.113.12/32        scram-sha-256   # pg2
 host    replication     replicator      203.0.113.13/32        scram-sha-256   # pg3
+# the same role, for pg_rewind: a member that diverged reads this one's files, through four functions that the role may use
+host    postgres        replicator      203.0.113.12/32        scram-sha-256   # pg2
+host    postgres        replicator      203.0.113.13/32        scram-sha-256   # pg3
 
 # clients
 host    all             all             127.0.0.1/32            scram-sha-256

@@ -1,6 +1,6 @@
 import { formatBytes } from "./bytes.ts";
 import type { Fault } from "./fault.ts";
-import { hasReadyData, isLost, type MemberObservation, type ReachedMember, reachedMembers } from "./observation.ts";
+import { type MemberObservation, type ReachedMember, reachedMembers, wasCompleted } from "./observation.ts";
 
 /** What a database takes, in bytes. */
 export interface DatabaseSize {
@@ -28,9 +28,9 @@ export interface Target {
   readonly wal?: Room | undefined;
 }
 
-/** The members that get a database: without finished data, and not waiting for their own to come back. */
+/** The members that get a database: they never had a whole one. What others lost or left half changed is not meant. */
 export function awaitingData(observations: readonly MemberObservation[]): ReachedMember[] {
-  return reachedMembers(observations).filter((seen) => !hasReadyData(seen) && !isLost(seen));
+  return reachedMembers(observations).filter(({ local }) => local.marker === undefined || !wasCompleted(local.marker));
 }
 
 /** Is there room for a database of this size, and a tenth more, on every target? */

@@ -4,6 +4,7 @@ import {
   type MemberObservation,
   type ReachedMember,
   reachedMembers,
+  wasCompleted,
   wasRead,
 } from "./observation.ts";
 
@@ -21,7 +22,7 @@ export function unfinishedWork(observations: readonly MemberObservation[]): stri
     return `the switchover ${journal.from} -> ${journal.to}, begun ${journal.startedAt} by ${journal.holder}`;
   }
   const marked = reachedMembers(observations).flatMap(({ member, local }) =>
-    local.marker === undefined || local.marker.state === "ready" ? [] : [`${member} ${local.marker.state}`],
+    local.marker === undefined || wasCompleted(local.marker) ? [] : [`${member} ${local.marker.state}`],
   );
   return marked.length === 0 ? undefined : `the data of ${marked.join(", ")}`;
 }

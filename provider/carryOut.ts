@@ -7,12 +7,14 @@ import { refuseStrangeData, refuseUnfit } from "../cluster/judge.ts";
 import type { ClusterLock } from "../cluster/lock.ts";
 import { observeMembers } from "../cluster/observe.ts";
 import type { Passwords } from "../cluster/passwords.ts";
+import { observeWithStrays } from "../cluster/strays.ts";
 import { assessSwitchover, refuseBlocked, switchOver } from "../cluster/switchOver.ts";
 import { underLock } from "../cluster/underLock.ts";
 import { UserError } from "../model/fault.ts";
 import { groupOf } from "../model/group.ts";
 import { type DeclaredGroup, diffGroup, type GroupState } from "../model/groupDiff.ts";
 import { isEmptyAndUnmarked, reachedMembers } from "../model/observation.ts";
+import { planRejoins } from "../model/rejoin.ts";
 import { planText, reportText } from "../model/report.ts";
 import type { Applied, Situation } from "../model/situation.ts";
 import { asProperties } from "./inputs.ts";
@@ -26,7 +28,7 @@ interface Task extends Goal {
 export async function carryOut(context: Context, task: Task): Promise<Saved> {
   const { declared } = task;
   const access = accessCluster(groupOf(declared), context.hosts);
-  const decision = decide(task, await observeMembers(access));
+  const decision = decide(task, await observeWithStrays(access));
   const { situation } = decision;
   if (situation.kind === "stop" || situation.kind === "unknown") throw stopped(access.group, decision);
   await refuseUnfit(access, task, decision);
@@ -55,7 +57,8 @@ function touchesNobody(task: Task, { situation, state }: Decision): boolean {
 }
 
 /** What preview says. A switchover's checks run here too, and a block stops it. */
-async function announce(context: Context, access: ClusterAccess, { situation, observations }: Decision): Promise<void> {
+async function announce(context: Context, access: ClusterAccess, decision: Decision): Promise<void> {
+  const { situation, observations } = decision;
   const { cluster } = access.group;
   if (situation.kind !== "switchover") {
     if (situation.kind !== "unchanged" && situation.kind !== "drift") context.info(`${cluster}: ${situation.text}`);
@@ -63,6 +66,7 @@ async function announce(context: Context, access: ClusterAccess, { situation, ob
     for (const seen of reachedMembers(observations).filter(isEmptyAndUnmarked)) {
       context.info(`${cluster}: ${seen.member} is empty: it will be cloned`);
     }
+    announceRejoins(context, access, decision);
     return;
   }
   context[situation.doubtful ? "warn" : "info"](`${cluster}: ${situation.text}`);
@@ -71,6 +75,14 @@ async function announce(context: Context, access: ClusterAccess, { situation, ob
   if (checks.some((check) => check.verdict === "block")) throw new UserError(`${text}\n  Nothing was touched.`);
   if (checks.some((check) => check.verdict === "warn")) context.warn(text);
   else context.info(text);
+}
+
+/** How each member that does not follow the primary will come back. */
+function announceRejoins(context: Context, { group }: ClusterAccess, { state, observations }: Decision): void {
+  if (state.observed.kind !== "known") return;
+  for (const [member, plan] of Object.entries(planRejoins(group, state.observed.member, observations))) {
+    context[plan.kind === "follow" ? "info" : "warn"](`${group.cluster}: ${member}: ${plan.text}`);
+  }
 }
 
 function previewedPrimary(situation: Situation, declared: DeclaredGroup) {
@@ -172,7 +184,7 @@ async function switchover(
 
 /** A fresh look at the cluster, and what is saved of it. */
 async function save(access: ClusterAccess, task: Task, done: Done): Promise<Saved> {
-  const state = lookedAt(task, await observeMembers(access));
+  const state = lookedAt(task, await observeWithStrays(access));
   const applied = appliedAfter(state, task.recorded?.applied, done);
   return { outputs: outputsOf(task, { ...state, applied }, done.passwords), ...incomplete(state.unhealthy) };
 }

@@ -104,7 +104,7 @@ const removeScript = `
 set -eu
 marker=$1 unit=$2; shift 2
 [ ! -e "$marker" ] || exit 0
-rm -f "$unit" "$2/lock.json" "$2/lock.json.guard"
+rm -f "$unit" "$2/lock.json" "$2/lock.json.guard" "$2/rejoin.lock" "$2/rewind.log"
 systemctl daemon-reload
 for directory in "$@"; do
   [ ! -d "$directory" ] || rmdir --ignore-fail-on-non-empty -p "$directory"

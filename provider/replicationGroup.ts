@@ -1,7 +1,7 @@
 import { accessCluster } from "../cluster/access.ts";
 import { eraseCluster, stopCluster } from "../cluster/destroy.ts";
 import { declaredConfiguration, stateOf } from "../cluster/groupState.ts";
-import { observeMembers } from "../cluster/observe.ts";
+import { observeWithStrays } from "../cluster/strays.ts";
 import { weakenedCommit } from "../model/durability.ts";
 import { UserError } from "../model/fault.ts";
 import { groupInputs, groupOf } from "../model/group.ts";
@@ -44,7 +44,7 @@ export const replicationGroup: ResourceType = {
     if (imported) throw new UserError(`${id}: importing a cluster is not available in this version.`);
     const declared = readDeclared(inputs);
     const group = groupOf(declared);
-    const observations = await observeMembers(accessCluster(group, context.hosts));
+    const observations = await observeWithStrays(accessCluster(group, context.hosts));
     const before = readRecorded(outputs);
     const { primary, applied, superuserPassword, replicationPassword } = before;
     const state = stateOf(group, observations, { primary, applied });

@@ -282,6 +282,7 @@ describe("a cluster", () => {
       socketUsers: ["deploy"],
       onDrift: "adopt",
       switchBackAfter: "10min",
+      rejoin: "auto",
       onDestroy: "erase",
       eraseConfirmation: "orders",
       disposableSlots: [],

@@ -45,6 +45,7 @@ export function group(overrides: Partial<Group> = {}): Group {
     socketUsers: ["root"],
     onDrift: "adopt",
     switchBackAfter: "10min",
+    rejoin: "auto",
     onDestroy: "keep",
     disposableSlots: [],
     limits: defaultLimits,

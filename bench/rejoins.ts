@@ -1,0 +1,145 @@
+import { observeMembers } from "../cluster/observe.ts";
+import { rejoin } from "../cluster/rejoin.ts";
+import { stopService } from "../cluster/service.ts";
+import { lookAtStrays } from "../cluster/strays.ts";
+import { underLock } from "../cluster/underLock.ts";
+import { waitFor } from "../cluster/waitFor.ts";
+import type { Lab } from "../lab/lab.ts";
+import { planRejoins, type Rejoin } from "../model/rejoin.ts";
+import type { DeclaredCluster } from "../test/support/declaredCluster.ts";
+import { noRows, type Probe, startProbe, stopProbe } from "./probe.ts";
+import type { Measurement } from "./results.ts";
+import { type Bench, type Section, secondsText } from "./section.ts";
+import { freshCluster } from "./stack.ts";
+import { silent } from "./switchovers.ts";
+
+const most = 10;
+
+interface Kind {
+  readonly what: string;
+  readonly plan: Rejoin["kind"];
+  readonly goal: NonNullable<Measurement["goal"]>;
+  /** Makes the primary a former one that is to come back so, and another member primary. */
+  leave(scene: Scene, from: string, to: string): Promise<void>;
+}
+
+interface Scene {
+  readonly lab: Lab;
+  readonly cluster: DeclaredCluster;
+}
+
+const kinds: readonly Kind[] = [
+  { what: "a stopped former primary follows again", plan: "follow", goal: { p50: 3, most: 3 }, leave: stopAndPromote },
+  {
+    what: "a former primary with WAL of its own is rewound",
+    plan: "rewind",
+    goal: { p50: 15, most: 15 },
+    leave: crash,
+  },
+  { what: "a former primary is cloned beside its data", plan: "clone", goal: {}, leave: breakRewind },
+];
+
+/** From a host that is back until its member streams again: observing, locking, deciding and acting, without the CLI. */
+export const rejoins: Section = {
+  name: "rejoin",
+  limitMinutes: 30,
+  async run(bench) {
+    for (const kind of kinds) await measureKind(bench, kind);
+    return {};
+  },
+};
+
+async function measureKind(bench: Bench, kind: Kind): Promise<void> {
+  const lab = await bench.lab(true);
+  const cluster = await freshCluster(lab, { walSegmentSize: "16MB" });
+  const rounds = Math.min(bench.rounds, most);
+  const probe = await startProbe(cluster, 60 + rounds * 180);
+  const seconds: number[] = [];
+  try {
+    for (let round = 0; round < rounds; round++) {
+      bench.checkTime();
+      seconds.push(await measureOnce({ lab, cluster }, probe, kind));
+      bench.report(`${kind.what}, round ${seconds.length}: ${secondsText(seconds.at(-1) ?? 0)}`);
+    }
+  } finally {
+    const rows = await stopProbe(cluster, probe, noRows);
+    cluster.close();
+    bench.keep({ what: kind.what, seconds, goal: kind.goal, rows });
+  }
+}
+
+async function measureOnce(scene: Scene, { writer }: Probe, kind: Kind): Promise<number> {
+  await writer.waitForAcknowledgement(60);
+  const { access } = scene.cluster;
+  const { member: from } = await scene.cluster.primary();
+  const to = access.members.find((member) => member.name !== from)?.name ?? "";
+  await kind.leave(scene, from, to);
+  await writer.waitForAcknowledgement(60);
+  const began = performance.now();
+  await underLock(access, silent, async (lock, observations) => {
+    const looked = await lookAtStrays(access, to, observations);
+    const planned = planRejoins(access.group, to, looked)[from];
+    if (planned?.kind !== kind.plan) throw new Error(`${from}: found ${planned?.text}, expected to ${kind.plan}`);
+    await rejoin(access, lock, access.member(from), access.member(to), looked, silent);
+    await followed(access.member(to), access.members.length - 1);
+  });
+  return (performance.now() - began) / 1000;
+}
+
+async function followed(primary: ReturnType<DeclaredCluster["access"]["member"]>, standbys: number): Promise<void> {
+  const session = await primary.connect();
+  try {
+    await waitFor(`${standbys} standbys to stream from ${primary.name}`, 120, async () => {
+      const rows = await session.query<{ count: number }>(
+        "select count(*)::int as count from pg_stat_replication where state = 'streaming'",
+      );
+      return rows[0]?.count === standbys ? { done: true } : { lastSeen: `${rows[0]?.count}` };
+    });
+  } finally {
+    await session.close();
+  }
+}
+
+async function promote(cluster: DeclaredCluster, member: string): Promise<void> {
+  const session = await cluster.connect(member);
+  await session.query("select pg_promote(true, 60)").finally(() => session.close());
+}
+
+async function stopAndPromote({ cluster }: Scene, from: string, to: string): Promise<void> {
+  await followed(cluster.access.member(from), cluster.access.members.length - 1);
+  await stopService(cluster.access.member(from), 60);
+  await promote(cluster, to);
+}
+
+/** Its last commits reach nobody, then its power fails; it comes back after the promotion. */
+async function crash({ lab, cluster }: Scene, from: string, to: string): Promise<void> {
+  await followed(cluster.access.member(from), cluster.access.members.length - 1);
+  await lab.partition(from, { networks: ["replication"] });
+  const session = await cluster.connect(from, "probe");
+  try {
+    await session.query("set synchronous_commit = local");
+    await session.query("create table if not exists alone (number int)");
+    await session.query("insert into alone select generate_series(1, 1000)");
+  } finally {
+    await session.close();
+  }
+  await lab.kill(from);
+  await promote(cluster, to);
+  await lab.heal();
+  await lab.start(from);
+  await waitFor(`${from} to be reached again`, 60, async () => {
+    const seen = (await observeMembers(cluster.access)).find((one) => one.member === from);
+    return seen?.reached === true ? { done: true } : { lastSeen: "not reached" };
+  });
+}
+
+/** As after a rewind that its host's death cut off: only the marker says so. */
+async function breakRewind(scene: Scene, from: string, to: string): Promise<void> {
+  await stopAndPromote(scene, from, to);
+  const { host, paths } = scene.cluster.access.member(from);
+  await host.must({
+    argv: ["sed", "-i", 's/"state":"ready"/"state":"rewinding"/', paths.marker],
+    limitSeconds: 20,
+    purpose: `mark ${from} as a rewind that broke off`,
+  });
+}

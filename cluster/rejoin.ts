@@ -1,0 +1,226 @@
+import { UserError } from "../model/fault.ts";
+import { type MemberObservation, type ReachedMember, reachedMembers } from "../model/observation.ts";
+import { type OwnWal, planClone, planRejoins, type Rejoin, rejoinFacts } from "../model/rejoin.ts";
+import { steadyRole } from "../model/rendering.ts";
+import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
+import { layRole } from "./configuration.ts";
+import { cloneData, markStandby } from "./data.ts";
+import { keepOwnWal } from "./keep.ts";
+import type { ClusterLock } from "./lock.ts";
+import { observeMembers } from "./observe.ts";
+import { cloneBeside, discardReplaced, giveUpData, swapIn } from "./replace.ts";
+import type { Reporter } from "./reporter.ts";
+import { rewindData, stopReplayed } from "./rewind.ts";
+import { ensureSlots, resetSlots } from "./roles.ts";
+import { startService, stopService } from "./service.ts";
+import { lookAtStrays } from "./strays.ts";
+import { waitFor } from "./waitFor.ts";
+
+const stopLimitSeconds = 300;
+const startLimitSeconds = 300;
+const streamLimitSeconds = 120;
+
+/** What the return of one member rests on. */
+interface Return {
+  readonly access: ClusterAccess;
+  readonly lock: ClusterLock;
+  readonly member: MemberAccess;
+  readonly primary: MemberAccess;
+  readonly reporter: Reporter;
+  readonly began: number;
+}
+
+/**
+ * Brings a member that does not follow the confirmed primary back as it was planned; `observations` hold what the plan was
+ * made from. Repeatable at every point: what was cut off is found in the member's marker. Files are laid already.
+ * Errors: `UserError` when the plan is to do nothing.
+ */
+export async function rejoin(
+  access: ClusterAccess,
+  lock: ClusterLock,
+  member: MemberAccess,
+  primary: MemberAccess,
+  observations: readonly MemberObservation[],
+  reporter: Reporter,
+): Promise<void> {
+  const plan = planRejoins(access.group, primary.name, observations)[member.name];
+  if (plan === undefined) throw new Error(`${member.name} follows ${primary.name}: there is nothing to plan`);
+  const back: Return = { access, lock, member, primary, reporter, began: performance.now() };
+  lock.assertHeld();
+  switch (plan.kind) {
+    case "refuse":
+      throw new UserError(`${member.name}: ${plan.text}`);
+    case "follow":
+      return follow(back, seenOf(observations, member), plan.formerPrimary);
+    case "rewind":
+      return rewind(back, observations);
+    case "clone":
+      return clone(back, observations, plan, []);
+    case "swap":
+      return startClone(back, []);
+  }
+}
+
+function seenOf(observations: readonly MemberObservation[], member: MemberAccess): ReachedMember {
+  const seen = reachedMembers(observations).find((observation) => observation.member === member.name);
+  if (seen === undefined) throw new Error(`${member.name} was not reached`);
+  return seen;
+}
+
+async function follow(back: Return, seen: ReachedMember, formerPrimary: boolean): Promise<void> {
+  const { access, member, primary, reporter } = back;
+  if (seen.postgres === undefined) {
+    reporter.progress(`${member.name}: starting PostgreSQL`);
+    if (formerPrimary) {
+      // It may be on its way up as a primary, or wait at its boot gate.
+      await stopService(member, stopLimitSeconds);
+      await markStandby(member);
+    }
+    await startService(member, startLimitSeconds);
+  }
+  if (!formerPrimary) return ensureSlots(access, member);
+  await resetSlots(access, member, reporter);
+  await waitUntilStreaming(back);
+  reporter.info(`${member.name} was primary and follows ${primary.name} without a rewind${after(back)}`);
+}
+
+async function rewind(back: Return, observations: readonly MemberObservation[]): Promise<void> {
+  const { access, lock, member, primary, reporter } = back;
+  reporter.progress(`${member.name}: stopping it for a rewind`);
+  const standing = await stopReplayed(member, seenOf(observations, member));
+  // Only stopped it has an end: what it wrote until then counts.
+  const looked = await lookAgain(back);
+  const plan = planRejoins(access.group, primary.name, looked)[member.name];
+  if (plan?.kind !== "rewind") return rejoin(access, lock, member, primary, looked, reporter);
+  if (standing !== undefined) return cloneInstead(back, looked, standing, []);
+  const told = await keepAside(back, looked, plan.own);
+  reporter.progress(`${member.name}: rewinding to ${plan.own.fromLsn}`);
+  const rewound = await rewindData(member, primary, lock);
+  if (rewound.kind === "impossible")
+    return cloneInstead(back, looked, `pg_rewind cannot rewind it (${rewound.reason})`, told);
+  if (rewound.kind === "broken off") {
+    return cloneInstead(back, await lookAgain(back), `its rewind broke off (${rewound.reason})`, told);
+  }
+  await startService(member, startLimitSeconds);
+  await resetSlots(access, member, reporter);
+  await waitUntilStreaming(back);
+  const text = `${member.name} was rewound to ${plan.own.fromLsn} and follows ${primary.name}${after(back)}`;
+  reporter.info([text, ...told].join("\n"));
+}
+
+/** What a rewind could not do, a clone may: by the same rules as if that had been known before. */
+async function cloneInstead(
+  back: Return,
+  observations: readonly MemberObservation[],
+  reason: string,
+  told: readonly string[],
+): Promise<void> {
+  const { access, member, primary, reporter } = back;
+  const facts = rejoinFacts(access.group, primary.name, seenOf(observations, member), observations);
+  if (facts === undefined) throw new Error(`${member.name}: nothing is known of its data`);
+  const plan = planClone(facts, reason);
+  if (plan.kind !== "clone") throw new UserError(`${member.name}: ${plan.text}`);
+  reporter.warn(`${member.name}: ${plan.text}`);
+  return clone(back, observations, plan, told);
+}
+
+async function clone(
+  back: Return,
+  observations: readonly MemberObservation[],
+  plan: Extract<Rejoin, { kind: "clone" }>,
+  told: readonly string[],
+): Promise<void> {
+  const { access, lock, member, primary, reporter } = back;
+  reporter.progress(`${member.name}: stopping it for a clone`);
+  await stopService(member, stopLimitSeconds);
+  const kept = plan.own === undefined ? told : await keepAside(back, observations, plan.own);
+  lock.assertHeld();
+  reporter.progress(`${member.name}: cloning from ${primary.name}`);
+  if (plan.place === "beside") {
+    await cloneBeside(lock, member, primary, reporter);
+    return startClone(back, kept);
+  }
+  await refuseLastCopy(back, seenOf(observations, member));
+  await giveUpData(lock, member);
+  await cloneData(access, lock, member, primary, reporter);
+  return start(back, kept);
+}
+
+/** Just before its own data is given up: without another standby the primary's would be the only copy for a while. */
+async function refuseLastCopy({ member, primary }: Return, { local }: ReachedMember): Promise<void> {
+  if (local.marker?.state === "rewinding") return;
+  const streaming = await streamingFrom(primary);
+  if (streaming.some((name) => name !== member.name)) return;
+  throw new UserError(
+    `${member.name}: no other standby streams from ${primary.name} any more, and its own data is the only other copy. Nothing was removed. Bring another standby back, then run \`pulumi up\` again.`,
+  );
+}
+
+async function startClone(back: Return, kept: readonly string[]): Promise<void> {
+  const { lock, member } = back;
+  lock.assertHeld();
+  await stopService(member, stopLimitSeconds);
+  await swapIn(lock, member);
+  await start(back, kept);
+  await discardReplaced(lock, member);
+}
+
+async function start(back: Return, kept: readonly string[]): Promise<void> {
+  const { access, member, primary, reporter } = back;
+  await layRole(access, member, steadyRole);
+  await startService(member, startLimitSeconds);
+  await ensureSlots(access, member);
+  await waitUntilStreaming(back);
+  reporter.info([`${member.name} was cloned anew and follows ${primary.name}${after(back)}`, ...kept].join("\n"));
+}
+
+async function keepAside(
+  { access, member, primary, reporter }: Return,
+  observations: readonly MemberObservation[],
+  own: OwnWal,
+): Promise<string[]> {
+  const { source } = seenOf(observations, primary);
+  if (source === undefined) throw new Error(`${primary.name} was not asked for its timelines`);
+  reporter.progress(`${member.name}: keeping its own WAL aside`);
+  const directory = await keepOwnWal(access, member, seenOf(observations, member), source, own);
+  const count = own.transactions === undefined ? "transactions" : `${own.transactions} transactions`;
+  return [
+    `  ${count} of its own, WAL from ${own.fromLsn} to ${own.toLsn} (timeline ${own.timeline}), are kept on its host in`,
+    `  ${directory}`,
+  ];
+}
+
+async function lookAgain({ access, primary }: Return): Promise<MemberObservation[]> {
+  return lookAtStrays(access, primary.name, await observeMembers(access));
+}
+
+async function streamingFrom(primary: MemberAccess): Promise<string[]> {
+  return withSession(primary, async (session) => {
+    const rows = await session.query<{ application_name: string }>(
+      "select application_name from pg_stat_replication where state = 'streaming'",
+    );
+    return rows.map((row) => row.application_name);
+  });
+}
+
+function waitUntilStreaming({ member, primary }: Pick<Return, "member" | "primary">): Promise<void> {
+  return waitFor(`${member.name} to stream from ${primary.name}`, streamLimitSeconds, async () => {
+    const streaming = await streamingFrom(primary);
+    return streaming.includes(member.name)
+      ? { done: undefined }
+      : { lastSeen: `streaming: ${streaming.join(", ") || "nobody"}` };
+  });
+}
+
+/**
+ * Removes what a clone replaced, or began beside the data, once the member streams: then the data is at two places besides.
+ * Until then it stays, and the member's health says so.
+ */
+export async function removeReplaced(lock: ClusterLock, member: MemberAccess, primary: MemberAccess): Promise<void> {
+  await waitUntilStreaming({ member, primary });
+  await discardReplaced(lock, member);
+}
+
+function after({ began }: Return): string {
+  return `, ${((performance.now() - began) / 1000).toFixed(1)} s after it began`;
+}
