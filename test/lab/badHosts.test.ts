@@ -208,7 +208,7 @@ describe("a member whose data is not what was made there", () => {
       `systemctl stop pgha-orders-pg2
        python3 -c 'import os; os.setxattr("${directory}", "user.pgha.token", b"t1")'
        marker=/var/lib/pgha/orders/pg2/marker.json
-       sed -i 's/"ready"/"cloning","token":"t1"/' $marker
+       sed -i 's/"ready"/"cloning","token":"t1"/; s/"systemIdentifier":"[0-9]*",//' $marker
        rm -r ${directory}/base ${directory}/pg_wal
        fallocate -l $(($(df -P -B1 ${directory} | awk 'NR==2 {print $4}') - 10000000)) /var/lib/postgresql/ballast`,
     );
@@ -216,7 +216,7 @@ describe("a member whose data is not what was made there", () => {
     expect(refused).toEqual([
       "error: Preview failed: Nothing was touched:",
       expect.stringMatching(
-        /^pgha:clusters\.orders\.members\.pg2\.dataDirectory: found \d+ MB free on pg2, and \d+ MB held by an unfinished clone, expected at least \d+ MB for a clone\. Make room there, or choose a directory on a larger volume\.$/,
+        /^pgha:clusters\.orders\.members\.pg2\.dataDirectory: found [\d.]+ MB free on pg2, and [\d.]+ [kM]B held by an unfinished clone, expected at least \d+ MB for a clone\. Make room there, or choose a directory on a larger volume\.$/,
       ),
     ]);
     await onHost(lab, "pg2", ["rm", "/var/lib/postgresql/ballast"]);
