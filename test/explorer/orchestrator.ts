@@ -51,15 +51,17 @@ function execute(world: World, order: Order, epoch: number, rules: Rules): Outco
     }
   }
   if (isGuarded(host)) return wait;
+  const isStopping = host.postgres === "stopping" || host.postgres === "ending";
   switch (order.what) {
     case "lock":
       return rules.mayTakeLock(host.lock, epoch) ? done({ lock: { epoch, alive: true } }) : refused;
     case "release":
       return done(host.lock.epoch === epoch ? { lock: { epoch, alive: false } } : {});
+    // Either order waits until systemd has finished a stop that is under way.
     case "start":
-      return done(startPostgres(host));
+      return isStopping ? wait : done(startPostgres(host));
     case "stop":
-      return host.postgres === "stopping" || host.postgres === "ending" ? wait : done(stopPostgres(host, rules));
+      return isStopping ? wait : done(stopPostgres(host, rules));
     case "unmark":
       return done({ standbySignal: false });
     case "admit":
