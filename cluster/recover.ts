@@ -10,7 +10,7 @@ import type { ClusterLock } from "./lock.ts";
 import { observeMembers } from "./observe.ts";
 import { undoQuiet } from "./quiet.ts";
 import type { Reporter } from "./reporter.ts";
-import { completePromotion, giveWay, restoreOldPrimary, takeTicketBack } from "./restore.ts";
+import { admitPrimary, completePromotion, giveWay, restoreOldPrimary, takeTicketBack } from "./restore.ts";
 import { resetSlots } from "./roles.ts";
 import { startService, stopService } from "./service.ts";
 import { waitFor } from "./waitFor.ts";
@@ -113,6 +113,8 @@ async function goForward({ access, journal, observations, reached, lock, reporte
   const target = access.member(journal.to);
   if (startTarget) {
     reporter.progress(`${target.name} was promoted, and is started`);
+    // Its gate waits for the old primary's word, which one that was taken out of members cannot give.
+    if (access.members.every(({ name }) => name !== journal.from)) await admitPrimary(target, lock);
     await startService(target, 300);
   }
   await completePromotion(target, lock);
