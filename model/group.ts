@@ -1,11 +1,5 @@
 import { z } from "zod";
-import {
-  type ClusterDeclaration,
-  type Limits,
-  limitsSchema,
-  type MemberDeclaration,
-  type Synchronous,
-} from "./declaration.ts";
+import { type ClusterDeclaration, type Limits, limitsSchema, type MemberDeclaration } from "./declaration.ts";
 import { duration } from "./duration.ts";
 import { type MaintenanceWindow, maintenanceWindowSchema } from "./maintenanceWindow.ts";
 import type { Endpoint } from "./observedPrimary.ts";
@@ -118,7 +112,6 @@ export function groupOf(inputs: GroupInputs): Group {
   const { members, ...rest } = inputs;
   return {
     ...rest,
-    synchronous: rest.synchronous as Synchronous,
     members: Object.entries(members).map(
       ([name, { walDirectory, ...member }]): MemberDeclaration => ({
         name,

@@ -1,4 +1,4 @@
-import type { Plain, PropertyChange } from "./changes.ts";
+import type { PropertyChange } from "./changes.ts";
 import type { GroupInputs } from "./group.ts";
 import type { ObservedPrimary } from "./observedPrimary.ts";
 import { formatPropertyPath, type PropertyPath } from "./propertyPath.ts";
@@ -106,8 +106,7 @@ function otherChanges(
   state: GroupState & Passwords,
 ): { declared: Record<string, PropertyChange>; repairs: Record<string, PropertyChange> } {
   const declared: Record<string, PropertyChange> = {};
-  for (const name of compared)
-    Object.assign(declared, changedPaths(olds?.[name] as Plain, news[name] as Plain, [name]));
+  for (const name of compared) Object.assign(declared, changedPaths(olds?.[name], news[name], [name]));
   const declaredChange = Object.keys(declared).length > 0;
   for (const name of passwords) {
     if (news[name] !== undefined && news[name] !== state[name]) declared[name] = { kind: "update" };
@@ -164,11 +163,7 @@ function configurationChanges(
 }
 
 /** The leaves that differ between two values of the property at `path`, by their paths. */
-export function changedPaths(
-  before: Plain | undefined,
-  after: Plain | undefined,
-  path: PropertyPath,
-): Record<string, PropertyChange> {
+export function changedPaths(before: unknown, after: unknown, path: PropertyPath): Record<string, PropertyChange> {
   if (JSON.stringify(before) === JSON.stringify(after)) return {};
   if (before === undefined || before === null) return { [formatPropertyPath(path)]: { kind: "add" } };
   if (after === undefined || after === null) return { [formatPropertyPath(path)]: { kind: "delete" } };
@@ -180,6 +175,6 @@ export function changedPaths(
   return changes;
 }
 
-function isObject(value: Plain): value is { [key: string]: Plain } {
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -6,11 +6,11 @@ import type { Properties } from "./resource.ts";
 
 /** The answer of `check` for inputs that a schema describes: completed with its defaults, or as they are with every fault. */
 export function checkInputs(
-  schema: z.ZodType<Properties>,
+  schema: z.ZodType<object>,
   news: Properties,
 ): { inputs: Properties; faults: readonly Fault[] } {
   const result = schema.safeParse(news);
-  if (result.success) return { inputs: result.data, faults: [] };
+  if (result.success) return { inputs: asProperties(result.data), faults: [] };
   return { inputs: news, faults: faultsOf(result.error, news, []) };
 }
 

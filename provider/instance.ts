@@ -40,7 +40,7 @@ export const instance: ResourceType = {
   token: "pgha:index:Instance",
   secrets: [],
   check(news, oldInputs) {
-    const { inputs, faults } = checkInputs(inputsSchema as z.ZodType<Properties>, { ...news, helper });
+    const { inputs, faults } = checkInputs(inputsSchema, { ...news, helper });
     return { inputs, faults: [...faults, ...movedDirectories(inputs, oldInputs)] };
   },
   diff({ outputs, news }) {

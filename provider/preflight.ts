@@ -4,7 +4,7 @@ import { faultText, UserError } from "../model/fault.ts";
 import { hostFaults, type PlannedMember } from "../model/hostFacts.ts";
 import { RemoteError } from "../remote/errors.ts";
 import { checkInputs } from "./inputs.ts";
-import type { Context, Properties, ResourceType } from "./resource.ts";
+import type { Context, ResourceType } from "./resource.ts";
 
 const memberSchema = z.strictObject({
   cluster: z.string(),
@@ -31,7 +31,7 @@ export const preflight: ResourceType = {
   token: "pgha:index:Preflight",
   secrets: [],
   refreshBeforeUpdate: false,
-  check: (news) => checkInputs(inputsSchema as z.ZodType<Properties>, news),
+  check: (news) => checkInputs(inputsSchema, news),
   diff({ oldInputs, news }) {
     return JSON.stringify(oldInputs.hosts) === JSON.stringify(news.hosts) ? {} : { hosts: { kind: "update" } };
   },
