@@ -11,7 +11,9 @@ ip -o addr show 2>/dev/null | awk '{sub("/.*","",$4); print "address " $4}'
 ss -Hltnp 2>/dev/null | awk '{n=split($4,a,":"); p=""; if (match($0, /\\(\\("[^"]*"/)) p=substr($0,RSTART+3,RLENGTH-4); print "listening " a[n] " " p}'
 for marker in /var/lib/pgha/*/*/marker.json; do
   [ -e "$marker" ] || continue
-  member=$(dirname "$marker"); echo "marker $(basename "$(dirname "$member")")/$(basename "$member")"
+  member=$(dirname "$marker"); name="$(basename "$(dirname "$member")")/$(basename "$member")"
+  port=$(sed -n "s/^port *= *'\\{0,1\\}\\([0-9][0-9]*\\).*/\\1/p" "/etc/pgha/$name/postgresql.conf" 2>/dev/null)
+  echo "marker $name \${port:-0} $(sed -n 's/.*"dataDirectory":"\\([^"]*\\)".*/\\1/p' "$marker")"
 done
 for directory in "$@"; do
   if [ ! -e "$directory" ]; then kind=missing
@@ -55,6 +57,15 @@ export function parseHostFacts(text: string): HostFacts {
         return [path.join(" "), { kind, freeBytes: Number(freeBytes) }];
       }),
     ),
-    markers: all("marker"),
+    markers: all("marker").map((value) => {
+      const [name = "", port = "0", ...directory] = value.split(" ");
+      const [cluster = "", member = ""] = name.split("/");
+      return {
+        cluster,
+        member,
+        dataDirectory: directory.join(" "),
+        ...(port === "0" ? {} : { port: Number(port) }),
+      };
+    }),
   };
 }

@@ -160,7 +160,7 @@ describe("who is primary", () => {
   });
 
   it("two writable members show what is observed, so that `up` stops there", () => {
-    expect(diff({ state: { observed: { kind: "several", members: ["pg1", "pg2"] } } })).toEqual({
+    expect(diff({ state: { observed: { kind: "several", members: ["pg1", "pg2"], ahead: [] } } })).toEqual({
       observed: { kind: "delete" },
     });
   });

@@ -135,7 +135,7 @@ describe("what is in the way", () => {
   it("what bears our marker is not: an earlier `up` made it", () => {
     expect(
       faults({
-        markers: ["orders/pg1"],
+        markers: [{ cluster: "orders", member: "pg1", dataDirectory: member.dataDirectory, port: 5432 }],
         listening: [{ port: 5432, process: "postgres" }],
         directories: { [member.dataDirectory]: { kind: "data", freeBytes: 1024 } },
       }),
@@ -143,8 +143,47 @@ describe("what is in the way", () => {
   });
 
   it("another member's marker excuses nothing", () => {
-    const found = faults({ markers: ["orders/pg2"], listening: [{ port: 5432, process: "postgres" }] });
+    const pg2 = { cluster: "orders", member: "pg2", dataDirectory: "/srv/pg2", port: 5433 };
+    const found = faults({ markers: [pg2], listening: [{ port: 5432, process: "postgres" }] });
     expect(found.map(({ path }) => path.at(-1))).toEqual(["port"]);
+  });
+});
+
+describe("a member of ours that nobody declares any more", () => {
+  const old = { cluster: "orders", member: "old", dataDirectory: "/srv/old", port: 5432 };
+
+  it("keeps its port, whether or not it runs, and is named instead of the process", () => {
+    const expected = [
+      {
+        path: ["pgha:clusters", "orders", "members", "pg1", "port"],
+        found: "port 5432 on pg1, which old of cluster orders has (its data is in /srv/old)",
+        expected: "a place of its own; what is there is never overwritten",
+        remedy:
+          "If it was renamed: write the old name. Otherwise choose another place, or give up old: on pg1 `systemctl disable --now pgha-orders-old.service` and remove /srv/old and /var/lib/pgha/orders/old/marker.json.",
+      },
+    ];
+    expect(faults({ markers: [old] })).toEqual(expected);
+    expect(faults({ markers: [old], listening: [{ port: 5432, process: "postgres" }] })).toEqual(expected);
+  });
+
+  it("keeps its directory, also for a member of another cluster", () => {
+    const directories = { [member.dataDirectory]: { kind: "data", freeBytes: 10 * 1024 ** 3 } };
+    const sales = { cluster: "sales", member: "pg1", dataDirectory: member.dataDirectory };
+    expect(faults({ markers: [sales], directories }).map(({ path, found }) => [path.at(-1), found])).toEqual([
+      [
+        "dataDirectory",
+        "/var/lib/postgresql/17/orders-pg1 on pg1, which pg1 of cluster sales has (its data is in /var/lib/postgresql/17/orders-pg1)",
+      ],
+    ]);
+  });
+
+  it("is not in the way elsewhere on the host", () => {
+    expect(faults({ markers: [{ ...old, port: 5433 }] })).toEqual([]);
+  });
+
+  it("is not meant when it is declared: who shares a place is then told by the stack file alone", () => {
+    const declared = { ...member, member: "old", dataDirectory: "/srv/old" };
+    expect(hostFaults("pg1", { ...bare, markers: [old] }, [member], [member, declared])).toEqual([]);
   });
 });
 

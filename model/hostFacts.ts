@@ -1,5 +1,7 @@
 import { formatBytes } from "./bytes.ts";
 import type { Fault } from "./fault.ts";
+import { clearing } from "./renames.ts";
+import { within } from "./schema.ts";
 
 /** What a member needs of its host. */
 export interface PlannedMember {
@@ -35,8 +37,20 @@ export interface HostFacts {
   readonly listening: readonly { readonly port: number; readonly process: string }[];
   /** By path: missing, empty, data or foreign. */
   readonly directories: Readonly<Record<string, { readonly kind: string; readonly freeBytes: number }>>;
-  /** "cluster/member" of every marker of ours on the host. */
-  readonly markers: readonly string[];
+  /** Every member that has a marker of ours on the host, declared or not, with the port of its configuration. */
+  readonly markers: readonly MarkedMember[];
+}
+
+/** A member that a marker on a host speaks of, declared or not. */
+export interface MarkedMember {
+  /** The cluster whose data it is. */
+  readonly cluster: string;
+  /** The name that it was made under. */
+  readonly member: string;
+  /** Where its data lies: nobody else's is put there. */
+  readonly dataDirectory: string;
+  /** TCP port of its configuration: taken, whether or not it runs. Missing while it has no configuration. */
+  readonly port?: number | undefined;
 }
 
 /** Major versions that the distribution itself offers; others come from the PGDG packages. */
@@ -44,8 +58,16 @@ export const distributionVersions: Readonly<Record<string, number>> = { "debian 
 
 const leastBytes = 300 * 1024 * 1024;
 
-/** Everything about a host that speaks against what is declared for it. Pure. */
-export function hostFaults(host: string, facts: HostFacts, members: readonly PlannedMember[]): Fault[] {
+/**
+ * Everything about a host that speaks against what is declared for it. Pure. `members`: those that are looked at;
+ * `declared`: all that are declared there.
+ */
+export function hostFaults(
+  host: string,
+  facts: HostFacts,
+  members: readonly PlannedMember[],
+  declared: readonly PlannedMember[] = members,
+): Fault[] {
   const faults: Fault[] = [];
   const onHost = ["pgha:hosts", host];
   if (!facts.hasSystemd || !facts.hasApt) {
@@ -57,10 +79,20 @@ export function hostFaults(host: string, facts: HostFacts, members: readonly Pla
       remedy: "Choose another host.",
     });
   }
-  return [...faults, ...members.flatMap((member) => memberFaults(host, facts, member))];
+  const forgotten = facts.markers.filter((marked) => !declared.some((member) => isMarked(member, marked)));
+  return [...faults, ...members.flatMap((member) => memberFaults(host, facts, member, forgotten))];
 }
 
-function memberFaults(host: string, facts: HostFacts, member: PlannedMember): Fault[] {
+function isMarked(member: PlannedMember, marked: MarkedMember): boolean {
+  return member.cluster === marked.cluster && member.member === marked.member;
+}
+
+function memberFaults(
+  host: string,
+  facts: HostFacts,
+  member: PlannedMember,
+  forgotten: readonly MarkedMember[],
+): Fault[] {
   const faults: Fault[] = [];
   const at = (key: string) => ["pgha:clusters", member.cluster, "members", member.member, key];
   if (!facts.addresses.includes(member.replicationAddress)) {
@@ -81,7 +113,9 @@ function memberFaults(host: string, facts: HostFacts, member: PlannedMember): Fa
     });
   }
   // What bears our marker was made by an earlier `up` of this or a lost state: the cluster itself looks at it.
-  if (facts.markers.includes(`${member.cluster}/${member.member}`)) return faults;
+  if (facts.markers.some((marked) => isMarked(member, marked))) return faults;
+  const holder = forgotten.find((marked) => marked.port === member.port || sharesDirectory(marked, member));
+  if (holder !== undefined) return [...faults, forgottenFault(host, member, holder)];
   const listener = facts.listening.find((one) => one.port === member.port);
   if (listener !== undefined) {
     faults.push({
@@ -114,4 +148,23 @@ function memberFaults(host: string, facts: HostFacts, member: PlannedMember): Fa
     }
   }
   return faults;
+}
+
+function sharesDirectory(marked: MarkedMember, { dataDirectory, walDirectory }: PlannedMember): boolean {
+  return [dataDirectory, walDirectory].some(
+    (directory) =>
+      directory !== undefined && (within(directory, marked.dataDirectory) || within(marked.dataDirectory, directory)),
+  );
+}
+
+/** A member of ours that nobody declares any more keeps its service and its data, and so its place. */
+function forgottenFault(host: string, member: PlannedMember, holder: MarkedMember): Fault {
+  const old = `${holder.member} of cluster ${holder.cluster}`;
+  const byPort = holder.port === member.port;
+  return {
+    path: ["pgha:clusters", member.cluster, "members", member.member, byPort ? "port" : "dataDirectory"],
+    found: `${byPort ? `port ${member.port}` : member.dataDirectory} on ${host}, which ${old} has (its data is in ${holder.dataDirectory})`,
+    expected: "a place of its own; what is there is never overwritten",
+    remedy: `If it was renamed: write the old name. Otherwise choose another place, or give up ${holder.member}: ${clearing({ ...holder, host })}.`,
+  };
 }

@@ -52,6 +52,7 @@ describe("every member was read", () => {
     expect(observed(primary("pg1"), primary("pg2", { postgres: { timeline: 2 } }), standby("pg3", "pg2"))).toEqual({
       kind: "several",
       members: ["pg1", "pg2"],
+      ahead: ["pg2"],
     });
   });
 
@@ -264,7 +265,31 @@ describe("a member could not be read", () => {
     expect(observed(unreachable("pg1"), mute("pg2"), standby("pg3", "pg1"))).toEqual({
       kind: "unknown",
       reason:
-        "pg1 cannot be reached: no answer within 8 s; PostgreSQL on pg2 does not answer (the database system is starting up)",
+        "pg1 cannot be reached: no answer within 8 s; PostgreSQL on pg2 does not answer (the database system is starting up); pg3 still streams from pg1",
+      missing: { unread: ["pg1", "pg2"], streaming: ["pg3"] },
+    });
+  });
+
+  it("tells a primary that is gone from one that only cannot be reached from here: the others do not stream any more", () => {
+    const idle = { postgres: { walReceiver: undefined } };
+    expect(observed(unreachable("pg1"), standby("pg2", "pg1", idle), standby("pg3", "pg1", idle))).toEqual({
+      kind: "unknown",
+      reason: "pg1 cannot be reached: no answer within 8 s",
+      missing: { unread: ["pg1"], streaming: [] },
+    });
+    expect(observed(unreachable("pg1"), standby("pg2", "pg1"), standby("pg3", "pg1"))).toEqual({
+      kind: "unknown",
+      reason: "pg1 cannot be reached: no answer within 8 s; pg2 and pg3 still stream from pg1",
+      missing: { unread: ["pg1"], streaming: ["pg2", "pg3"] },
+    });
+  });
+
+  it("takes a standby that feeds another one for no primary", () => {
+    const idle = { postgres: { walReceiver: undefined } };
+    expect(observed(unreachable("pg1"), standby("pg2", "pg1", idle), standby("pg3", "pg2"))).toEqual({
+      kind: "unknown",
+      reason: "pg1 cannot be reached: no answer within 8 s",
+      missing: { unread: ["pg1"], streaming: [] },
     });
   });
 
@@ -273,6 +298,7 @@ describe("a member could not be read", () => {
       kind: "unknown",
       reason:
         "pg3 cannot be reached: no answer within 8 s; pg2 streams from 203.0.113.11:5432, which is no declared member",
+      missing: { unread: ["pg3"], streaming: ["pg2"] },
     });
   });
 
@@ -295,6 +321,7 @@ describe("a member could not be read", () => {
     expect(observed(primary("pg1"), primary("pg2"), unreachable("pg3"))).toEqual({
       kind: "several",
       members: ["pg1", "pg2"],
+      ahead: [],
     });
   });
 });

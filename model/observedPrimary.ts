@@ -18,10 +18,24 @@ export type ObservedPrimary =
   /** Every member reached, nobody writable, and yet some stream: their primary is none of the declared members. */
   | { readonly kind: "elsewhere"; readonly text: string }
   | { readonly kind: "none" }
-  | { readonly kind: "several"; readonly members: readonly string[] }
+  /** `ahead`: who has the highest timeline, where not all of the writable members have it. */
+  | { readonly kind: "several"; readonly members: readonly string[]; readonly ahead: readonly string[] }
   | { readonly kind: "foreign"; readonly text: string }
-  /** `former`: the member that is writable although others have left its timeline behind. */
-  | { readonly kind: "unknown"; readonly reason: string; readonly former?: string | undefined };
+  | {
+      readonly kind: "unknown";
+      readonly reason: string;
+      /** The member that is writable although others have left its timeline behind. */
+      readonly former?: string | undefined;
+      /** Where standbys run and nobody is seen to be writable. */
+      readonly missing?: MissingPrimary | undefined;
+    };
+
+export interface MissingPrimary {
+  /** Who could not be read: one of them may be the primary. */
+  readonly unread: readonly string[];
+  /** Standbys that stream from one who could not be read, or is not declared: a primary runs there. */
+  readonly streaming: readonly string[];
+}
 
 /** Where a member is reached by the others, for telling from whom a standby streams. */
 export interface Endpoint {
@@ -43,7 +57,10 @@ export function observePrimary(
   const foreign = foreignText(reached);
   if (foreign !== undefined) return { kind: "foreign", text: foreign };
   const writable = reached.filter(isWritable);
-  if (writable.length > 1) return { kind: "several", members: writable.map((observation) => observation.member) };
+  if (writable.length > 1) {
+    const ahead = new Set(writable.flatMap((one) => aheadOf(one, reached)));
+    return { kind: "several", members: writable.map(({ member }) => member), ahead: [...ahead] };
+  }
   const unread = observations.filter((observation) => !wasRead(observation));
   const candidate = writable[0];
   if (candidate?.postgres !== undefined) {
@@ -59,14 +76,11 @@ export function observePrimary(
       reason: `${candidate.member} is writable, but only ${confirming.length} of ${observations.length} members confirm it (${unread.map(unreadText).join("; ")})`,
     };
   }
-  const elsewhere = undeclaredUpstreamText(reached, endpoints);
-  if (unread.length > 0) {
-    const told = elsewhere === undefined ? [] : [elsewhere];
-    return { kind: "unknown", reason: [...unread.map(unreadText), ...told].join("; ") };
-  }
+  if (unread.length > 0) return unknownWithout(unread, reached, endpoints);
+  const elsewhere = upstreamTexts(reached, endpoints).join("; ");
   if (reached.every(isEmptyAndUnmarked)) return { kind: "nothing" };
   // Before a stopped primary: whoever sends WAL now runs, so that one must not be started beside it.
-  if (elsewhere !== undefined) return { kind: "elsewhere", text: elsewhere };
+  if (elsewhere !== "") return { kind: "elsewhere", text: elsewhere };
   return stoppedPrimary(reached) ?? { kind: "none" };
 }
 
@@ -92,34 +106,71 @@ export function confirms(
   );
 }
 
-/** "pg2 and pg3 stream from 203.0.113.11:5432, which is no declared member"; undefined when none does such a thing. */
-function undeclaredUpstreamText(reached: readonly ReachedMember[], endpoints: readonly Endpoint[]): string | undefined {
-  const streaming = new Map<string, string[]>();
+/** Nobody is seen to be writable, and not everybody could be read. */
+function unknownWithout(
+  unread: readonly MemberObservation[],
+  reached: readonly ReachedMember[],
+  endpoints: readonly Endpoint[],
+): ObservedPrimary {
+  const reason = [...unread.map(unreadText), ...upstreamTexts(reached, endpoints)].join("; ");
+  const standbys = reached.filter(({ postgres }) => postgres?.inRecovery === true);
+  if (standbys.length === 0) return { kind: "unknown", reason };
+  const streaming = upstreamsOf(standbys, endpoints).flatMap(({ members }) => members);
+  return { kind: "unknown", reason, missing: { unread: unread.map(({ member }) => member), streaming } };
+}
+
+interface Upstream {
+  /** Of a declared member; undefined when it is none. */
+  readonly member: string | undefined;
+  readonly source: string;
+  /** Who streams from there. */
+  readonly members: string[];
+}
+
+/** From whom the members stream that is not itself a standby that was read: there a primary runs. */
+function upstreamsOf(reached: readonly ReachedMember[], endpoints: readonly Endpoint[]): Upstream[] {
+  const found = new Map<string, Upstream>();
   for (const { member, postgres } of reached) {
     const receiver = postgres?.walReceiver;
     if (receiver?.status !== "streaming") continue;
     const { senderHost, senderPort } = receiver;
-    if (endpoints.some((known) => known.replicationAddress === senderHost && known.port === senderPort)) continue;
+    const sender = endpoints.find((known) => known.replicationAddress === senderHost && known.port === senderPort);
+    if (reached.some((one) => one.member === sender?.member && wasRead(one))) continue;
     const source = `${senderHost}:${senderPort}`;
-    streaming.set(source, [...(streaming.get(source) ?? []), member]);
+    const upstream = found.get(source) ?? { member: sender?.member, source, members: [] };
+    upstream.members.push(member);
+    found.set(source, upstream);
   }
-  if (streaming.size === 0) return undefined;
-  return [...streaming]
-    .map(([source, members]) => {
-      const verb = members.length === 1 ? "streams" : "stream";
-      return `${members.join(" and ")} ${verb} from ${source}, which is no declared member`;
-    })
-    .join("; ");
+  return [...found.values()];
+}
+
+/** "pg2 and pg3 stream from 203.0.113.11:5432, which is no declared member", "pg3 still streams from pg1". */
+function upstreamTexts(reached: readonly ReachedMember[], endpoints: readonly Endpoint[]): string[] {
+  return upstreamsOf(reached, endpoints).map(({ member, source, members }) => {
+    const verb = members.length === 1 ? "streams" : "stream";
+    const who = members.join(" and ");
+    return member === undefined
+      ? `${who} ${verb} from ${source}, which is no declared member`
+      : `${who} still ${verb} from ${member}`;
+  });
 }
 
 function formerPrimaryText(candidate: ReachedMember, reached: readonly ReachedMember[]): string | undefined {
-  const own = timelineOf(candidate);
-  const settled = reached.filter((observation) => !isBeingCloned(observation));
-  const highest = Math.max(...settled.map(timelineOf));
-  if (own >= highest) return undefined;
-  const ahead = settled.filter((observation) => timelineOf(observation) === highest).map(({ member }) => member);
+  const ahead = aheadOf(candidate, reached);
+  if (ahead.length === 0) return undefined;
   const have = ahead.length === 1 ? "has" : "have";
-  return `${candidate.member} is writable on timeline ${own}, but ${ahead.join(" and ")} ${have} timeline ${highest}: ${candidate.member} is a former primary`;
+  return `${candidate.member} is writable on timeline ${timelineOf(candidate)}, but ${ahead.join(" and ")} ${have} timeline ${highestTimeline(reached)}: ${candidate.member} is a former primary`;
+}
+
+/** Who has the highest timeline of all, when it is not this member. */
+function aheadOf(candidate: ReachedMember, reached: readonly ReachedMember[]): string[] {
+  const highest = highestTimeline(reached);
+  if (timelineOf(candidate) >= highest) return [];
+  return reached.filter((one) => !isBeingCloned(one) && timelineOf(one) === highest).map(({ member }) => member);
+}
+
+function highestTimeline(reached: readonly ReachedMember[]): number {
+  return Math.max(...reached.filter((one) => !isBeingCloned(one)).map(timelineOf));
 }
 
 function timelineOf(observation: ReachedMember): number {

@@ -63,10 +63,12 @@ describe("the state of a cluster", () => {
     { kind: "stopped", member: "pg1", timeline: 3, systemIdentifier },
     { kind: "nothing" },
     { kind: "none" },
-    { kind: "several", members: ["pg1", "pg2"] },
+    { kind: "several", members: ["pg1", "pg2"], ahead: ["pg1"] },
     { kind: "foreign", text: "pg1 has system identifier 7, pg2 has system identifier 8" },
     { kind: "elsewhere", text: "pg2 streams from 203.0.113.11:5432, which is no declared member" },
     { kind: "unknown", reason: "pg2 cannot be reached" },
+    { kind: "unknown", reason: "pg1 is a former primary", former: "pg1" },
+    { kind: "unknown", reason: "pg1 cannot be reached", missing: { unread: ["pg1"], streaming: ["pg2"] } },
   ])("keeps every kind of observation: $kind", (observed) => {
     expect(readRecorded({ ...first, observed }).observed).toEqual(observed);
   });

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { FaultsFound } from "./fault.ts";
 import { groupInputs } from "./group.ts";
 import type { DeclaredGroup, GroupState } from "./groupDiff.ts";
-import type { ObservedPrimary } from "./observedPrimary.ts";
+import type { MissingPrimary, ObservedPrimary } from "./observedPrimary.ts";
 import { faultsOf } from "./schema.ts";
 import type { Applied } from "./situation.ts";
 
@@ -26,6 +26,11 @@ const applied: z.ZodType<Applied> = z.object({
 
 const named = { member: z.string(), timeline: z.number(), systemIdentifier: z.string() };
 
+const missing: z.ZodType<MissingPrimary> = z.object({
+  unread: z.array(z.string()),
+  streaming: z.array(z.string()),
+} satisfies EveryKey<MissingPrimary>);
+
 /** By kind, so that a new one cannot be forgotten here. */
 const observedByKind: {
   readonly [Kind in ObservedPrimary["kind"]]: z.ZodType<Extract<ObservedPrimary, { kind: Kind }>>;
@@ -34,10 +39,15 @@ const observedByKind: {
   stopped: z.object({ kind: z.literal("stopped"), ...named }),
   nothing: z.object({ kind: z.literal("nothing") }),
   none: z.object({ kind: z.literal("none") }),
-  several: z.object({ kind: z.literal("several"), members: z.array(z.string()) }),
+  several: z.object({ kind: z.literal("several"), members: z.array(z.string()), ahead: z.array(z.string()) }),
   foreign: z.object({ kind: z.literal("foreign"), text: z.string() }),
   elsewhere: z.object({ kind: z.literal("elsewhere"), text: z.string() }),
-  unknown: z.object({ kind: z.literal("unknown"), reason: z.string() }),
+  unknown: z.object({
+    kind: z.literal("unknown"),
+    reason: z.string(),
+    former: z.string().optional(),
+    missing: missing.optional(),
+  }),
 };
 
 const byMember = z.record(z.string(), z.string());

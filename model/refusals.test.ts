@@ -90,6 +90,18 @@ describe("changes that a cluster which exists cannot take", () => {
     expect(faults[0]?.remedy).toBe("Write the old value, or add a member of another name.");
   });
 
+  it("refuses a new name for a member that stays where it is", () => {
+    expect(refusedChanges({ ...declared, members: { first: pg1 } }, declared, [runningPrimary])).toEqual([
+      {
+        path: ["pgha:clusters", "orders", "members", "first"],
+        found: "first in the place of pg1 (host pg1, port 5432, /var/lib/postgresql/17/orders-pg1), and pg1 gone",
+        expected: "pg1: a member is not renamed, its service, slots and data bear its name",
+        remedy:
+          "Write pg1 again. To replace it: first take pg1 out of members: and run `pulumi up`, then on pg1 `systemctl disable --now pgha-orders-pg1.service` and remove /var/lib/postgresql/17/orders-pg1 and /var/lib/pgha/orders/pg1/marker.json, then add first.",
+      },
+    ]);
+  });
+
   it("takes a new member, one that goes, another candidate: and another address", () => {
     const members = {
       pg1: { ...pg1, candidate: false, serviceAddress: "198.51.100.21", replicationAddress: "203.0.113.21" },

@@ -2,6 +2,7 @@ import type { Fault } from "./fault.ts";
 import type { GroupInputs } from "./group.ts";
 import { type MemberObservation, type ReachedMember, reachedMembers } from "./observation.ts";
 import { formatSetting, needsRestart, sameSetting } from "./parameters.ts";
+import { type Place, renamingFaults } from "./renames.ts";
 
 /** Changes of the declaration that this version cannot carry out on a cluster that exists. Nothing is touched when there is one. */
 export function refusedChanges(
@@ -22,6 +23,7 @@ export function refusedChanges(
         });
       }
     }
+    faults.push(...renamingFaults(placesOf(olds), placesOf(news)));
     for (const [name, member] of Object.entries(news.members)) {
       const old = olds.members[name];
       if (old === undefined) continue;
@@ -38,6 +40,15 @@ export function refusedChanges(
   }
   faults.push(...restartFaults(news, olds, observations));
   return faults;
+}
+
+function placesOf({ cluster, members }: GroupInputs): Place[] {
+  return Object.entries(members).map(([member, { serviceAddress: address, ...place }]) => ({
+    ...place,
+    cluster,
+    member,
+    address,
+  }));
 }
 
 function restartFaults(

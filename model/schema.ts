@@ -62,6 +62,11 @@ export function contains(cidr: string, candidate: string): boolean {
   return parsed.kind() === base.kind() && parsed.match([base, bits] as [ipaddr.IPv4, number]);
 }
 
+/** Is the path the directory, or inside it? */
+export function within(directory: string, path: string): boolean {
+  return path === directory || path.startsWith(`${directory}/`);
+}
+
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
   let value = root;
   for (const key of path) {

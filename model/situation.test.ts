@@ -14,7 +14,8 @@ function stopped(member: string): ObservedPrimary {
 
 const none: ObservedPrimary = { kind: "none" };
 const nothing: ObservedPrimary = { kind: "nothing" };
-const several: ObservedPrimary = { kind: "several", members: ["pg1", "pg2"] };
+const several: ObservedPrimary = { kind: "several", members: ["pg1", "pg2"], ahead: [] };
+const severalTimelines: ObservedPrimary = { ...several, ahead: ["pg1"] };
 const foreign: ObservedPrimary = { kind: "foreign", text: "pg1 has system identifier 1, pg3 has system identifier 2" };
 const elsewhere: ObservedPrimary = {
   kind: "elsewhere",
@@ -112,6 +113,19 @@ const withoutPolicy: readonly [title: string, given: Given, expected: Situation]
     },
   ],
   [
+    "two writable members, one on a higher timeline: stop, and the other is kept only without it",
+    { observed: severalTimelines },
+    {
+      kind: "stop",
+      text:
+        "more than one member is writable: pg1, pg2.\n" +
+        "  Nothing was touched.\n" +
+        "  Each may have taken writes that the other does not have. Nobody but you can tell whose are to stay.\n" +
+        "  To keep pg1: stop pg2 (systemctl stop pgha-orders-pg2.service), then `pulumi up`.\n" +
+        "  To keep pg2: stop pg1 (systemctl stop pgha-orders-pg1.service), take pg1 out of members: (its timeline is higher), then `pulumi up`.",
+    },
+  ],
+  [
     "something begun and not ended: finish",
     { observed: known("pg2"), unfinished },
     {
@@ -179,6 +193,38 @@ const withoutPolicy: readonly [title: string, given: Given, expected: Situation]
       text:
         "who is primary cannot be told; nothing is changed that depends on it\n" +
         `  pg2 cannot be reached: no answer within 8 s.\n${unknownWaysOut}`,
+    },
+  ],
+  [
+    "no primary is seen, and nobody streams from one: nothing, and how to fail over by hand",
+    { observed: { kind: "unknown", reason: "pg1 cannot be reached: …", missing: { unread: ["pg1"], streaming: [] } } },
+    {
+      kind: "unknown",
+      text:
+        "who is primary cannot be told; nothing is changed that depends on it\n" +
+        "  pg1 cannot be reached: ….\n" +
+        "  Bring the members back, then run `pulumi up` again.\n" +
+        "  To fail over by hand: make sure that pg1 is off and stays off; then `select pg_promote()` in psql on the standby\n" +
+        "  with the newest data (the highest `select pg_last_wal_receive_lsn()`), then `pulumi up`.\n" +
+        "  To go on without one for good: take it out of members: (that is your word that it is fenced: off, and never writable again).",
+    },
+  ],
+  [
+    "the primary cannot be reached from here, but the others stream from it: nothing, and a warning against promoting",
+    {
+      observed: {
+        kind: "unknown",
+        reason: "pg1 cannot be reached: …; pg2 and pg3 still stream from pg1",
+        missing: { unread: ["pg1"], streaming: ["pg2", "pg3"] },
+      },
+    },
+    {
+      kind: "unknown",
+      text:
+        "who is primary cannot be told; nothing is changed that depends on it\n" +
+        "  pg1 cannot be reached: …; pg2 and pg3 still stream from pg1.\n" +
+        "  Promote nobody: as long as standbys stream, a primary runs, and two would be writable.\n" +
+        "  Bring the members back, then run `pulumi up` again.",
     },
   ],
   [

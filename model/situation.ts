@@ -80,14 +80,11 @@ const table: readonly Row[] = [
   {
     when: ({ observed }) => observed.kind === "several",
     decide: ({ observed, cluster }) => {
-      const members = observed.kind === "several" ? observed.members : [];
+      const { members, ahead } = observed.kind === "several" ? observed : { members: [], ahead: [] };
       return stop(
         `more than one member is writable: ${members.join(", ")}.`,
         "Each may have taken writes that the other does not have. Nobody but you can tell whose are to stay.",
-        ...members.map((one) => {
-          const others = members.filter((other) => other !== one);
-          return `To keep ${one}: stop ${others.join(" and ")} (${others.map((other) => stopCommand(cluster, other)).join("; ")}), then \`pulumi up\`.`;
-        }),
+        ...members.map((one) => wayToKeep(one, members, ahead, cluster)),
       );
     },
   },
@@ -292,17 +289,40 @@ function plannedSwitchover(from: string, to: string, applied: Applied | undefine
 }
 
 function waysOutOfUnknown(observed: ObservedPrimary, cluster: string): string[] {
-  const former = observed.kind === "unknown" ? observed.former : undefined;
+  const { former, missing } = observed.kind === "unknown" ? observed : {};
   if (former !== undefined) {
     return [
       `If the others are right: stop ${former} (${stopCommand(cluster, former)}), promote one of them if none is writable, then \`pulumi up\`.`,
       `If ${former} is right: take those that are ahead of it out of members:, stop them, then \`pulumi up\`.`,
     ];
   }
-  return [
-    "Bring the members back, then run `pulumi up` again.",
-    "One that is dead for good: take it out of members: (that is your word that it is fenced: off, and never writable again).",
-  ];
+  const bringBack = "Bring the members back, then run `pulumi up` again.";
+  if (missing !== undefined && missing.streaming.length > 0) {
+    return ["Promote nobody: as long as standbys stream, a primary runs, and two would be writable.", bringBack];
+  }
+  const fenced = "that is your word that it is fenced: off, and never writable again";
+  if (missing !== undefined) {
+    const away = `${missing.unread.join(" and ")} ${missing.unread.length === 1 ? "is off and stays" : "are off and stay"} off`;
+    return [
+      bringBack,
+      `To fail over by hand: make sure that ${away}; then \`select pg_promote()\` in psql on the standby`,
+      "with the newest data (the highest `select pg_last_wal_receive_lsn()`), then `pulumi up`.",
+      `To go on without one for good: take it out of members: (${fenced}).`,
+    ];
+  }
+  return [bringBack, `One that is dead for good: take it out of members: (${fenced}).`];
+}
+
+/** Of several that are writable. One that others have left behind is not named as long as those are members. */
+function wayToKeep(kept: string, writable: readonly string[], ahead: readonly string[], cluster: string): string {
+  const others = writable.filter((other) => other !== kept);
+  const steps = [`stop ${others.join(" and ")} (${others.map((other) => stopCommand(cluster, other)).join("; ")})`];
+  if (ahead.length > 0 && !ahead.includes(kept)) {
+    steps.push(
+      `take ${ahead.join(" and ")} out of members: (${ahead.length === 1 ? "its" : "their"} timeline is higher)`,
+    );
+  }
+  return `To keep ${kept}: ${steps.join(", ")}, then \`pulumi up\`.`;
 }
 
 function stopCommand(cluster: string, member: string): string {

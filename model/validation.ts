@@ -3,7 +3,7 @@ import type { ClusterDeclaration, MemberDeclaration, UncheckedCluster } from "./
 import type { Fault } from "./fault.ts";
 import { defaultDataDirectory, memberPaths } from "./names.ts";
 import { parameterFaults } from "./parameters.ts";
-import { contains, network, type Reading, show } from "./schema.ts";
+import { contains, network, type Reading, show, within } from "./schema.ts";
 
 /** The parts of one cluster that could be read. */
 interface ClusterParts {
@@ -280,10 +280,6 @@ function placeFaults(clusters: readonly ClusterParts[]): Fault[] {
     }
   }
   return faults;
-}
-
-function within(outer: string, inner: string): boolean {
-  return inner === outer || inner.startsWith(`${outer}/`);
 }
 
 /** A declared network of a host's role must contain that host's address: a typing error in either is found here. */

@@ -18,6 +18,7 @@ import { planRejoins } from "../model/rejoin.ts";
 import { planText, reportText } from "../model/report.ts";
 import type { Applied, Situation } from "../model/situation.ts";
 import { asProperties } from "./inputs.ts";
+import { memberNotices } from "./notices.ts";
 import type { Context, Saved } from "./resource.ts";
 
 interface Task extends Goal {
@@ -33,7 +34,7 @@ export async function carryOut(context: Context, task: Task): Promise<Saved> {
   if (situation.kind === "stop" || situation.kind === "unknown") throw stopped(access.group, decision);
   await refuseUnfit(access, task, decision);
   if (task.preview) {
-    await announce(context, access, decision);
+    await announce(context, access, declared, decision);
     return { outputs: outputsOf(task, { ...decision.state, ...previewedPrimary(situation, declared) }) };
   }
   if (situation.kind === "switchover") {
@@ -41,7 +42,7 @@ export async function carryOut(context: Context, task: Task): Promise<Saved> {
   }
   if (situation.kind === "record" || situation.kind === "acknowledge") {
     context.info(`${declared.cluster}: ${situation.text}`);
-    if (touchesNobody(task, decision)) return save(access, task, recordedAs(task, situation));
+    if (touchesNobody(task, decision)) return recordOnly(context, access, task, situation);
   }
   return underLock(access, context, async (lock, observations) => {
     const now = decideAgain(task, decision, observations);
@@ -56,13 +57,32 @@ function touchesNobody(task: Task, { situation, state }: Decision): boolean {
   return Object.keys(diffGroup(task.declared, task.olds, state)).every((name) => name === "primary");
 }
 
+/** What is not well is not this update's work: it is told, and the next one repairs it. */
+async function recordOnly(context: Context, access: ClusterAccess, task: Task, situation: Situation): Promise<Saved> {
+  const { state, outputs } = await save(access, task, recordedAs(task, situation));
+  tellMembers(context, task.declared, state);
+  return { outputs };
+}
+
+function tellMembers(context: Context, declared: DeclaredGroup, state: GroupState): void {
+  for (const { level, text } of memberNotices(declared, state, "; the next `pulumi up` repairs it")) {
+    context[level](text);
+  }
+}
+
 /** What preview says. A switchover's checks run here too, and a block stops it. */
-async function announce(context: Context, access: ClusterAccess, decision: Decision): Promise<void> {
-  const { situation, observations } = decision;
-  const { cluster } = access.group;
+async function announce(
+  context: Context,
+  access: ClusterAccess,
+  declared: DeclaredGroup,
+  decision: Decision,
+): Promise<void> {
+  const { situation, observations, state } = decision;
+  const { cluster } = declared;
   if (situation.kind !== "switchover") {
     if (situation.kind !== "unchanged" && situation.kind !== "drift") context.info(`${cluster}: ${situation.text}`);
     if (situation.kind === "create") return;
+    if (situation.kind === "record") return tellMembers(context, declared, state);
     for (const seen of reachedMembers(observations).filter(isEmptyAndUnmarked)) {
       context.info(`${cluster}: ${seen.member} is empty: it will be cloned`);
     }
@@ -183,10 +203,10 @@ async function switchover(
 }
 
 /** A fresh look at the cluster, and what is saved of it. */
-async function save(access: ClusterAccess, task: Task, done: Done): Promise<Saved> {
+async function save(access: ClusterAccess, task: Task, done: Done): Promise<Saved & { state: GroupState }> {
   const state = lookedAt(task, await observeWithStrays(access));
   const applied = appliedAfter(state, task.recorded?.applied, done);
-  return { outputs: outputsOf(task, { ...state, applied }, done.passwords), ...incomplete(state.unhealthy) };
+  return { state, outputs: outputsOf(task, { ...state, applied }, done.passwords), ...incomplete(state.unhealthy) };
 }
 
 function appliedAfter({ observed }: GroupState, recorded: Applied | undefined, done: Done): Applied | undefined {

@@ -110,6 +110,7 @@ export function deferHosts(open: () => Promise<RemoteHosts>): RemoteHosts {
     return opened;
   }
   return {
+    names: async () => (await get()).names(),
     host(name): RemoteHost {
       const real = async (): Promise<RemoteHost> => (await get()).host(name);
       return {

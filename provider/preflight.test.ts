@@ -3,9 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { parseConnections } from "../model/connections.ts";
+import type { RemoteHosts } from "../remote/host.ts";
 import { openRemoteHosts } from "../remote/pool.ts";
+import { group } from "../test/support/shapes.ts";
 import { type SshServer, type SshServerOptions, startSshServer } from "../test/support/sshServer.ts";
+import { asProperties } from "./inputs.ts";
 import { preflight } from "./preflight.ts";
+import { replicationGroup } from "./replicationGroup.ts";
+import type { Context, Properties } from "./resource.ts";
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -86,3 +91,51 @@ describe("an error of a connection names the field of the stack file that decide
     ]);
   });
 });
+
+describe("names in the place of others", () => {
+  const asked: string[] = [];
+  const hosts: RemoteHosts = {
+    names: async () => ["pg1"],
+    host(name) {
+      asked.push(name);
+      throw new Error(`${name} was asked`);
+    },
+    close() {},
+  };
+  const context: Context = { hosts, cancelled: new AbortController().signal, progress() {}, info() {}, warn() {} };
+
+  function inputs(cluster: string, member: string): Properties {
+    const one = {
+      ...{ cluster, member, postgresVersion: 17, port: 5432, replicationAddress: "203.0.113.11" },
+      dataDirectory: `/var/lib/postgresql/17/${cluster}-${member}`,
+    };
+    return { hosts: { pg1: { address: "198.51.100.11", members: [one] } } };
+  }
+
+  const update = (news: Properties, olds: Properties) =>
+    preflight.update(context, { id: "preflight", outputs: olds, oldInputs: olds, inputs: news, preview: true });
+
+  it("a renamed member and a renamed cluster are refused, and no host is asked", async () => {
+    await expect(update(inputs("orders", "first"), inputs("orders", "pg1"))).rejects.toThrow(
+      "Nothing was touched:\n  pgha:clusters.orders.members.first: found first in the place of pg1 (host pg1, port 5432), and pg1 gone, expected pg1: ",
+    );
+    await expect(update(inputs("sales", "pg1"), inputs("orders", "pg1"))).rejects.toThrow(
+      "Nothing was touched:\n  pgha:clusters.sales: found sales in the place of orders: pg1 (host pg1, port 5432), and orders without it, expected orders: ",
+    );
+    expect(asked).toEqual([]);
+  });
+
+  it.each(["stop", "erase"])("a run that was refused does not go on to %s what looks removed", async (onDestroy) => {
+    await expect(update(inputs("sales", "pg1"), inputs("orders", "pg1"))).rejects.toThrow();
+    const { inputs: declared } = replicationGroup.check(orders(onDestroy), undefined);
+    await expect(
+      replicationGroup.delete(context, { id: "orders", inputs: declared, outputs: declared }),
+    ).rejects.toThrow(`orders: ${onDestroy}: not done, because this run was refused. Nothing was touched.`);
+  });
+});
+
+function orders(onDestroy: string): Properties {
+  const { members, ...rest } = group();
+  const byName = Object.fromEntries(members.map(({ name, ...member }) => [name, member]));
+  return asProperties({ ...rest, members: byName, onDestroy, eraseConfirmation: "orders" });
+}

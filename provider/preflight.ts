@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { readHostFacts } from "../cluster/hostFacts.ts";
-import { faultText, UserError } from "../model/fault.ts";
-import { hostFaults, type PlannedMember } from "../model/hostFacts.ts";
+import { FaultsFound, faultText, UserError } from "../model/fault.ts";
+import { hostFaults, type MarkedMember, type PlannedMember } from "../model/hostFacts.ts";
+import { type Place, renamingFaults } from "../model/renames.ts";
 import { RemoteError } from "../remote/errors.ts";
 import { checkInputs } from "./inputs.ts";
 import type { Context, ResourceType } from "./resource.ts";
@@ -21,6 +22,18 @@ const inputsSchema = z.strictObject({
   hosts: z.record(z.string(), z.strictObject({ address: z.string(), members: z.array(memberSchema) })),
 });
 
+/** Why the preflight of this run refused what is declared. */
+let refused: string | undefined;
+
+/**
+ * `pulumi up --continue-on-error` goes on to its deletions after a refusal: what looks like a removed cluster may be a
+ * renamed one then, and a refused run neither stops nor erases anything.
+ */
+export function refuseAfterRefusedPreflight(what: string): void {
+  if (refused === undefined) return;
+  throw new UserError(`${what}: not done, because this run was refused. Nothing was touched.\n  ${refused}`);
+}
+
 type Hosts = z.infer<typeof inputsSchema>["hosts"];
 
 /**
@@ -36,7 +49,8 @@ export const preflight: ResourceType = {
     return JSON.stringify(oldInputs.hosts) === JSON.stringify(news.hosts) ? {} : { hosts: { kind: "update" } };
   },
   async create(context, { inputs }) {
-    await lookAt(context, inputsSchema.parse(inputs).hosts);
+    const { hosts } = inputsSchema.parse(inputs);
+    await rememberingRefusal(() => lookAt(context, hosts, hosts));
     return { id: "preflight", outputs: inputs };
   },
   async read(_context, { id, outputs }) {
@@ -44,11 +58,32 @@ export const preflight: ResourceType = {
   },
   async update(context, { inputs, oldInputs }) {
     const before = inputsSchema.parse(oldInputs).hosts;
-    await lookAt(context, addedTo(before, inputsSchema.parse(inputs).hosts));
+    const now = inputsSchema.parse(inputs).hosts;
+    await rememberingRefusal(async () => {
+      const renamed = renamingFaults(placesIn(before), placesIn(now));
+      if (renamed.length > 0) throw new FaultsFound(renamed, "Nothing was touched:");
+      await lookAt(context, addedTo(before, now), now);
+    });
     return { outputs: inputs };
   },
   async delete() {},
 };
+
+async function rememberingRefusal(look: () => Promise<void>): Promise<void> {
+  refused = undefined;
+  try {
+    await look();
+  } catch (error) {
+    refused = error instanceof Error ? error.message : String(error);
+    throw error;
+  }
+}
+
+function placesIn(hosts: Hosts): Place[] {
+  return Object.entries(hosts).flatMap(([host, { address, members }]) =>
+    members.map((member) => ({ ...member, host, address })),
+  );
+}
 
 function addedTo(before: Hosts, now: Hosts): Hosts {
   return Object.fromEntries(
@@ -69,11 +104,15 @@ interface Seen {
   readonly lines: readonly string[];
   /** How a host without faults is listed beside the others' faults. */
   readonly summary: string;
+  readonly reached: boolean;
+  /** Members of ours that have a marker there. */
+  readonly markers: readonly MarkedMember[];
 }
 
-async function lookAt(context: Context, hosts: Hosts): Promise<void> {
+/** `hosts`: what is to be looked at; `declared`: all of them, with all their members. */
+async function lookAt(context: Context, hosts: Hosts, declared: Hosts): Promise<void> {
   const seen = await Promise.all(
-    Object.entries(hosts).map(([name, { members }]) => lookAtHost(context, name, members)),
+    Object.entries(hosts).map(([name, { members }]) => lookAtHost(context, name, members, declared[name]?.members)),
   );
   const faulty = seen.filter((host) => host.lines.length > 0);
   if (faulty.length === 0) return;
@@ -84,22 +123,48 @@ async function lookAt(context: Context, hosts: Hosts): Promise<void> {
       // What is wrong with the jump host is wrong for every host behind it, and said once.
       ...new Set(faulty.flatMap((host) => host.lines.map((line) => `  ${line}`))),
       ...(well.length === 0 ? [] : [`  well: ${well.join(", ")}`]),
+      ...clustersBeside(seen, declared).map((line) => `  ${line}`),
     ].join("\n"),
   );
 }
 
-async function lookAtHost(context: Context, name: string, members: readonly PlannedMember[]): Promise<Seen> {
+/** A cluster that exists, though this state knows nothing of it, can be taken over without the host that is away. */
+function clustersBeside(seen: readonly Seen[], declared: Hosts): string[] {
+  const away = seen.filter((host) => !host.reached).map((host) => host.host);
+  const clusters = away.flatMap((name) => (declared[name]?.members ?? []).map((member) => member.cluster));
+  return [...new Set(clusters)].flatMap((cluster) => {
+    const there = seen.flatMap((host) =>
+      host.markers.filter((marked) => marked.cluster === cluster).map((marked) => marked.member),
+    );
+    if (there.length === 0) return [];
+    const gone = away.flatMap((name) =>
+      (declared[name]?.members ?? []).filter((one) => one.cluster === cluster).map((one) => one.member),
+    );
+    return [
+      `cluster ${cluster} exists already: ${there.join(", ")} hold${there.length === 1 ? "s" : ""} its data. To take it over now, without ${gone.join(", ")}: leave`,
+      `  ${gone.join(", ")} out of its members: and ${away.join(", ")} out of pgha:hosts, run \`pulumi up\`, and add them again when they are back.`,
+    ];
+  });
+}
+
+async function lookAtHost(
+  context: Context,
+  name: string,
+  members: readonly PlannedMember[],
+  declared: readonly PlannedMember[] = members,
+): Promise<Seen> {
   try {
     const directories = members.flatMap(({ dataDirectory, walDirectory }) =>
       walDirectory === undefined ? [dataDirectory] : [dataDirectory, walDirectory],
     );
     const facts = await readHostFacts(context.hosts.host(name), directories);
-    const faults = hostFaults(name, facts, members);
-    return { host: name, lines: faults.map(faultText), summary: `${name} (${facts.system} ${facts.systemVersion})` };
+    const lines = hostFaults(name, facts, members, declared).map(faultText);
+    const summary = `${name} (${facts.system} ${facts.systemVersion})`;
+    return { host: name, lines, summary, reached: true, markers: facts.markers };
   } catch (error) {
     if (!(error instanceof RemoteError)) throw error;
     const field = error.field ?? `pgha:hosts.${name}`;
-    return { host: name, lines: [`${field}: ${withoutField(error)}`], summary: name };
+    return { host: name, lines: [`${field}: ${withoutField(error)}`], summary: name, reached: false, markers: [] };
   }
 }
 

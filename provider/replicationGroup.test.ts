@@ -182,7 +182,7 @@ describe("when it cannot be told who is primary", () => {
   });
 
   it("two writable members are a change, so that `up` stops there", () => {
-    expect(diff({ state: { observed: { kind: "several", members: ["pg1", "pg2"] } } })).toEqual({
+    expect(diff({ state: { observed: { kind: "several", members: ["pg1", "pg2"], ahead: [] } } })).toEqual({
       observed: { kind: "delete" },
     });
   });

@@ -2,16 +2,17 @@ import { accessCluster } from "../cluster/access.ts";
 import { eraseCluster, stopCluster } from "../cluster/destroy.ts";
 import { declaredConfiguration, stateOf } from "../cluster/groupState.ts";
 import { observeWithStrays } from "../cluster/strays.ts";
-import { weakenedCommit } from "../model/durability.ts";
 import { UserError } from "../model/fault.ts";
 import { groupInputs, groupOf } from "../model/group.ts";
-import { type DeclaredGroup, diffGroup, factsOf, type GroupState } from "../model/groupDiff.ts";
+import { diffGroup } from "../model/groupDiff.ts";
 import { readDeclared, readRecorded } from "../model/recordedGroup.ts";
 import { faultsOf } from "../model/schema.ts";
-import { situationOf } from "../model/situation.ts";
 import { carryOut } from "./carryOut.ts";
+import { importGroup, isImported } from "./imported.ts";
 import { asProperties } from "./inputs.ts";
-import type { Notice, Properties, ResourceType } from "./resource.ts";
+import { declarationNotices, noticesOf } from "./notices.ts";
+import { refuseAfterRefusedPreflight } from "./preflight.ts";
+import type { ResourceType } from "./resource.ts";
 
 const secrets = ["superuserPassword", "replicationPassword"];
 
@@ -23,6 +24,7 @@ export const replicationGroup: ResourceType = {
   token: "pgha:index:ReplicationGroup",
   secrets,
   check(news) {
+    if (isImported(news)) return { inputs: news, faults: [] };
     const { configuration: _, ...declared } = news;
     const parsed = groupInputs.safeParse(declared);
     if (!parsed.success) return { inputs: news, faults: faultsOf(parsed.error, declared, []) };
@@ -30,10 +32,13 @@ export const replicationGroup: ResourceType = {
     return { inputs: asProperties({ ...parsed.data, configuration }), faults: [] };
   },
   diff({ outputs, oldInputs, news }) {
-    return diffGroup(readDeclared(news), oldDeclaration(oldInputs), readRecorded(outputs));
+    if (isImported(oldInputs)) return { applied: { kind: "add" } };
+    return diffGroup(readDeclared(news), readDeclared(oldInputs), readRecorded(outputs));
   },
   notices: ({ outputs, oldInputs, news }) =>
-    noticesOf(readDeclared(news), oldDeclaration(oldInputs), readRecorded(outputs)),
+    isImported(oldInputs)
+      ? declarationNotices(readDeclared(news))
+      : noticesOf(readDeclared(news), readDeclared(oldInputs), readRecorded(outputs)),
   async create(context, { inputs, preview }) {
     const declared = readDeclared(inputs);
     for (const notice of declarationNotices(declared)) context[notice.level](notice.text);
@@ -41,7 +46,8 @@ export const replicationGroup: ResourceType = {
     return { id: declared.cluster, ...saved };
   },
   async read(context, { id, inputs, outputs, imported }) {
-    if (imported) throw new UserError(`${id}: importing a cluster is not available in this version.`);
+    if (imported) return importGroup(context, id);
+    if (isImported(inputs)) return { id, outputs };
     const declared = readDeclared(inputs);
     const group = groupOf(declared);
     const observations = await observeWithStrays(accessCluster(group, context.hosts));
@@ -54,14 +60,16 @@ export const replicationGroup: ResourceType = {
     return { id, outputs: asProperties({ ...declared, ...passwords, ...state, configuration }) };
   },
   async update(context, { outputs, oldInputs, inputs, preview }) {
-    return carryOut(context, {
-      declared: readDeclared(inputs),
-      olds: oldDeclaration(oldInputs),
-      recorded: readRecorded(outputs),
-      preview,
-    });
+    const before = isImported(oldInputs)
+      ? { olds: undefined, recorded: undefined }
+      : { olds: readDeclared(oldInputs), recorded: readRecorded(outputs) };
+    return carryOut(context, { declared: readDeclared(inputs), ...before, preview });
   },
-  async delete(context, { inputs, outputs }) {
+  async delete(context, { id, inputs, outputs }) {
+    if (isImported(inputs)) {
+      context.info(`${id} runs on: it was imported and never declared, Pulumi only forgets it`);
+      return;
+    }
     const declared = readDeclared(inputs);
     const access = accessCluster(groupOf(declared), context.hosts);
     switch (declared.onDestroy) {
@@ -69,8 +77,10 @@ export const replicationGroup: ResourceType = {
         context.info(`${declared.cluster} runs on: onDestroy is keep, Pulumi only forgets it`);
         return;
       case "stop":
+        refuseAfterRefusedPreflight(`${declared.cluster}: stop`);
         return stopCluster(access, context);
       case "erase":
+        refuseAfterRefusedPreflight(`${declared.cluster}: erase`);
         if (declared.eraseConfirmation !== declared.cluster) {
           throw new UserError(`${declared.cluster}: eraseConfirmation is not its name. Nothing was erased.`);
         }
@@ -78,42 +88,3 @@ export const replicationGroup: ResourceType = {
     }
   },
 };
-
-/** After an import the old inputs are empty. */
-function oldDeclaration(oldInputs: Properties): DeclaredGroup | undefined {
-  return oldInputs.cluster === undefined ? undefined : readDeclared(oldInputs);
-}
-
-/** What follows from the declaration alone: told at creation too, where there is no diff yet. */
-function declarationNotices(declared: DeclaredGroup): Notice[] {
-  const weak = weakenedCommit(declared);
-  return weak === undefined ? [] : [weak];
-}
-
-/** What an operator must read beside the diff. */
-function noticesOf(news: DeclaredGroup, olds: DeclaredGroup | undefined, state: GroupState): Notice[] {
-  const notices = declarationNotices(news);
-  const situation = situationOf(factsOf(news, olds, state));
-  if (situation.kind === "drift" || situation.kind === "unknown") notices.push({ level: "warn", text: situation.text });
-  const unhealthy = Object.entries(state.unhealthy ?? {});
-  if (unhealthy.length > 0) {
-    const lines = unhealthy.map(([member, text]) => `  ${member}: ${text}`);
-    notices.push({
-      level: "warn",
-      text: [`${unhealthy.length} of ${Object.keys(news.members).length} members unhealthy`, ...lines].join("\n"),
-    });
-  }
-  const unreachable = Object.entries(state.unreachable ?? {});
-  if (unreachable.length > 0) {
-    const lines = unreachable.map(([member, reason]) => `  ${member}: ${reason}`);
-    const heading = `${unreachable.length} of ${Object.keys(news.members).length} members unreachable; nothing is changed there`;
-    notices.push({ level: "warn", text: [heading, ...lines].join("\n") });
-  }
-  if (olds !== undefined && olds.onDestroy !== news.onDestroy) {
-    notices.push({
-      level: "info",
-      text: `onDestroy counts from the last \`up\`\n  Until this one ran, \`pulumi destroy\` does "${olds.onDestroy}"; afterwards "${news.onDestroy}".`,
-    });
-  }
-  return notices;
-}

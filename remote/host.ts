@@ -39,6 +39,8 @@ export interface RemoteHost {
 
 /** The hosts of one provider process. */
 export interface RemoteHosts {
+  /** All of them. */
+  names(): Promise<readonly string[]>;
   /** Throws when the name is not a host of the stack file. */
   host(name: string): RemoteHost;
   /** Closes every connection. */

@@ -48,6 +48,7 @@ export function openRemoteHosts(
   }
 
   return {
+    names: async () => [...hosts.keys()],
     host(name) {
       const host = hosts.get(name);
       if (host !== undefined) return host;

@@ -39,7 +39,8 @@ export function createLocalHosts(options: { path?: string } = {}): LocalHosts {
     };
   }
 
-  return { ran, host, close() {}, cut: (name) => void cut.add(name), restore: (name) => void cut.delete(name) };
+  const names = () => Promise.reject(new Error("not needed here"));
+  return { ran, names, host, close() {}, cut: (name) => void cut.add(name), restore: (name) => void cut.delete(name) };
 }
 
 function execute(command: RemoteCommand, environment: NodeJS.ProcessEnv): Promise<CommandResult> {

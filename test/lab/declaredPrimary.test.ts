@@ -1,6 +1,9 @@
+import { writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
-import { onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
+import { promoteByHand, said, showsChangeOfPrimary, stopByHand, unit, waitUntilStreaming } from "../support/byHand.ts";
+import { plain, scriptOnHost, sql } from "../support/labStack.ts";
 import type { Ran } from "../support/stack.ts";
 import { createTestCluster, expectExit, openTestLab, type TestCluster, touchable } from "../support/testCluster.ts";
 
@@ -13,36 +16,9 @@ beforeAll(async () => {
 });
 afterAll(async () => await cluster?.close());
 
-const unit = (member: string) => `pgha-orders-${member}`;
-
-async function promoteByHand(member: string): Promise<void> {
-  expect(await sql(lab, member, "select pg_promote(true, 30)")).toBe("t");
-}
-
-async function waitUntilStreaming(primary: string, standbys: number): Promise<void> {
-  const deadline = performance.now() + 60_000;
-  const counting = "select count(*) from pg_stat_replication where state = 'streaming'";
-  while ((await sql(lab, primary, counting)) !== String(standbys)) {
-    if (performance.now() > deadline) throw new Error(`waited 60 s for ${standbys} standbys to stream from ${primary}`);
-  }
-}
-
-/** The resource itself, not the stack's outputs, shows a change of its primary. */
-function showsChangeOfPrimary(ran: Ran): boolean {
-  return /~ primary: "/.test(plain(ran.output));
-}
-
-/** What is said, without the engine's indentation. */
-function said(ran: Ran): string {
-  return plain(ran.output)
-    .split("\n")
-    .map((line) => line.trim())
-    .join("\n");
-}
-
 test("a failover is drift: adopted with a warning, nothing is switched, and the output names the observed primary", async () => {
-  await onHost(lab, "pg1", ["systemctl", "stop", unit("pg1")]);
-  await promoteByHand("pg2");
+  await stopByHand(lab, "pg1");
+  await promoteByHand(lab, "pg2");
   const preview = await cluster.stack.preview("--diff");
   expectExit(preview, 0);
   expect(said(preview)).toContain(
@@ -108,12 +84,24 @@ test("declaring the observed primary acknowledges it: shown as a change, and no 
   expect(await cluster.roles()).toEqual(["pg1 t 2", "pg2 f 2", "pg3 t 2"]);
 });
 
+test("an old stack file, merged by mistake after that, is shown as the switchover that it asks for, with the doubt", async () => {
+  const before = await touchable(cluster);
+  await cluster.declare("primary", "pg1");
+  const preview = await cluster.stack.preview("--diff");
+  expectExit(preview, 0);
+  expect(plain(preview.output)).toContain('~ primary: "pg2" => "pg1"');
+  expect(said(preview)).toContain(`warning: orders: planned switchover pg2 -> pg1: the line primary: was changed
+pg1 was primary until a failover to pg2, which primary: pg2 acknowledged. Is this an old stack file, merged by mistake?
+To keep pg2: primary: pg2.`);
+  expect(await touchable(cluster)).toEqual(before);
+  await cluster.declare("primary", "pg2");
+});
+
 test("a state that was lost is recorded anew: nothing is switched, cloned, initialised, and passwords stay", async () => {
   const password = (await cluster.stack.outputs()).orders?.superuserPassword ?? "";
   expect(await loginFrom("pg3", "pg2", password)).toBe("postgres");
   const before = await touchable(cluster);
-  expectExit(await cluster.stack.pulumi("stack", "rm", "--force", "--preserve-config", "--yes"), 0);
-  expectExit(await cluster.stack.pulumi("stack", "init"), 0);
+  await loseState();
   await cluster.declare("primary", "pg1");
   const up = await cluster.stack.up();
   expectExit(up, 0);
@@ -124,6 +112,34 @@ test("a state that was lost is recorded anew: nothing is switched, cloned, initi
   expect((await cluster.stack.outputs()).orders?.primary).toBe("pg2");
   await cluster.declare("primary", "pg2");
   expectExit(await cluster.stack.up(), 0);
+});
+
+test("a cluster is imported by its name: the first up afterwards records, and touches nobody", async () => {
+  const before = await touchable(cluster);
+  await loseState();
+  await cluster.declare("primary", "pg1");
+  const misspelt = await importCluster("ordres");
+  expectExit(misspelt, 1);
+  expect(said(misspelt)).toContain(
+    "ordres: found no member of it on the hosts of pgha:hosts, expected /var/lib/pgha/ordres/MEMBER/marker.json on one of them. The ID is the cluster's name.",
+  );
+  await loseState();
+  expectExit(await importCluster("orders"), 0);
+  const preview = await cluster.stack.preview("--diff");
+  const up = await cluster.stack.up();
+  for (const ran of [preview, up]) {
+    expectExit(ran, 0);
+    expect(said(ran)).toContain(`orders: recorded: pg2 is primary, the stack file says pg1
+This state knew nothing of the cluster. What is there is taken over as it is: nothing is switched.`);
+  }
+  expect(showsChangeOfPrimary(preview), preview.output).toBe(false);
+  expect(await touchable(cluster)).toEqual(before);
+  expect((await cluster.stack.outputs()).orders?.primary).toBe("pg2");
+  const drift = await cluster.stack.preview();
+  expect(said(drift)).toContain("a failover happened: pg2 is primary, the stack file says pg1");
+  await cluster.declare("primary", "pg2");
+  expectExit(await cluster.stack.up(), 0);
+  expectExit(await cluster.stack.preview("--expect-no-changes"), 0);
 });
 
 test("taking the living primary out of the members stops in preview and up, and says from whom the others stream", async () => {
@@ -182,46 +198,91 @@ test("with two of three gone nobody can be named primary: nothing is done, and a
   await lab.heal();
 });
 
-test("two writable members stop everything, with the exact state of every member", async () => {
-  await waitUntilStreaming("pg2", 2);
-  await promoteByHand("pg1");
-  const stopped = await cluster.stack.up();
-  expectExit(stopped, 1);
-  const address = lab.host("pg2").addresses.replication;
-  expect(said(stopped)).toContain(
+/** It stops with this text whatever onDrift says, in preview and in up. */
+async function expectStop(text: string): Promise<void> {
+  for (const policy of ["fail", "switchBack"]) {
+    await cluster.declare("onDrift", policy);
+    const preview = await cluster.stack.preview();
+    expectExit(preview, 1);
+    expect(said(preview)).toContain(text);
+  }
+  await cluster.declare("onDrift", "adopt");
+  const up = await cluster.stack.up();
+  expectExit(up, 1);
+  expect(said(up)).toContain(text);
+}
+
+test("two writable members stop everything under every onDrift, with the exact state of every member", async () => {
+  await waitUntilStreaming(lab, "pg2", ["pg1", "pg3"]);
+  await promoteByHand(lab, "pg1");
+  const before = await touchable(cluster);
+  await expectStop(
     `orders: more than one member is writable: pg1, pg2.
 Nothing was touched.
 Each may have taken writes that the other does not have. Nobody but you can tell whose are to stay.
 To keep pg1: stop pg2 (systemctl stop pgha-orders-pg2.service), then \`pulumi up\`.
-To keep pg2: stop pg1 (systemctl stop pgha-orders-pg1.service), then \`pulumi up\`.
+To keep pg2: stop pg1 (systemctl stop pgha-orders-pg1.service), take pg1 out of members: (its timeline is higher), then \`pulumi up\`.
 pg1: primary, writable, timeline 3
 pg2: primary, writable, timeline 2
-pg3: standby, timeline 2, streaming from ${address}:5432`,
+pg3: standby, timeline 2, streaming from ${lab.host("pg2").addresses.replication}:5432`,
   );
+  expect(await touchable(cluster)).toEqual(before);
 });
 
-test("no writable member is a report too, and nobody is promoted", async () => {
-  for (const member of cluster.members) {
+test("one member on a higher timeline than the only writable one: nobody is named, both ways out are told, and the way out works", async () => {
+  await stopByHand(lab, "pg1");
+  const before = await touchable(cluster);
+  for (const ran of [await cluster.stack.preview(), await cluster.stack.up()]) {
+    expectExit(ran, 0);
+    expect(said(ran)).toContain(`who is primary cannot be told; nothing is changed that depends on it
+pg2 is writable on timeline 2, but pg1 has timeline 3: pg2 is a former primary.
+If the others are right: stop pg2 (systemctl stop pgha-orders-pg2.service), promote one of them if none is writable, then \`pulumi up\`.
+If pg2 is right: take those that are ahead of it out of members:, stop them, then \`pulumi up\`.`);
+  }
+  expect(await touchable(cluster)).toEqual(before);
+  await cluster.declare("members", { pg2: {}, pg3: {} });
+  expectExit(await cluster.stack.up(), 0);
+  expect(await cluster.roles()).toEqual(["pg1 down", "pg2 f 2", "pg3 t 2"]);
+  expectExit(await cluster.stack.preview("--expect-no-changes"), 0);
+});
+
+test("no writable member is a report under every onDrift, and nobody is promoted", async () => {
+  for (const member of ["pg2", "pg3"]) {
     await scriptOnHost(
       lab,
       member,
       `install -o postgres -g postgres /dev/null /var/lib/postgresql/17/orders-${member}/standby.signal; systemctl stop ${unit(member)}`,
     );
   }
-  const stopped = await cluster.stack.up();
-  expectExit(stopped, 1);
-  expect(said(stopped)).toContain(
+  await expectStop(
     `orders: no member is writable, and none is surely the primary.
 Nothing was touched.
 \`pulumi up\` never promotes: it cannot know which writes you can do without.
 Choose the member with the newest data (the highest timeline below). On its host: \`systemctl start pgha-orders-MEMBER.service\`,
 then \`select pg_promote()\` in psql if it is a standby. Then run \`pulumi up\` again.
-pg1: not running (unit inactive, shut down, timeline 3)
 pg2: not running (unit inactive, shut down, timeline 2)
 pg3: not running (unit inactive, shut down in recovery, timeline 2)`,
   );
   expect(await cluster.roles()).toEqual(["pg1 down", "pg2 down", "pg3 down"]);
 });
+
+async function loseState(): Promise<void> {
+  expectExit(await cluster.stack.pulumi("stack", "rm", "--force", "--preserve-config", "--yes"), 0);
+  expectExit(await cluster.stack.pulumi("stack", "init"), 0);
+}
+
+/** `pulumi import` as docs/operations/drift.md has it. */
+async function importCluster(id: string): Promise<Ran> {
+  const file = join(dirname(cluster.stack.stackFile), "import.json");
+  const resources = [
+    { type: "pgha:index:PostgresCluster", name: "cluster", logicalName: "orders", component: true },
+    { type: "pgha:index:ReplicationGroup", name: "orders", id, parent: "cluster" },
+  ];
+  await writeFile(file, JSON.stringify({ resources }));
+  return cluster.stack.pulumi(
+    ...["import", "--file", file, "--yes", "--skip-preview", "--generate-code=false", "--protect=false"],
+  );
+}
 
 /** Who a client with this password is; the password is read from a file. */
 async function loginFrom(host: string, server: string, password: string): Promise<string> {

@@ -1,0 +1,40 @@
+import { weakenedCommit } from "../model/durability.ts";
+import { type DeclaredGroup, factsOf, type GroupState } from "../model/groupDiff.ts";
+import { situationOf } from "../model/situation.ts";
+import type { Notice } from "./resource.ts";
+
+/** What follows from the declaration alone: told at creation too, where there is no diff yet. */
+export function declarationNotices(declared: DeclaredGroup): Notice[] {
+  const weak = weakenedCommit(declared);
+  return weak === undefined ? [] : [weak];
+}
+
+/** What an operator must read beside the diff. */
+export function noticesOf(news: DeclaredGroup, olds: DeclaredGroup | undefined, state: GroupState): Notice[] {
+  const notices = declarationNotices(news);
+  const situation = situationOf(factsOf(news, olds, state));
+  if (situation.kind === "drift" || situation.kind === "unknown") notices.push({ level: "warn", text: situation.text });
+  notices.push(...memberNotices(news, state));
+  if (olds !== undefined && olds.onDestroy !== news.onDestroy) {
+    notices.push({
+      level: "info",
+      text: `onDestroy counts from the last \`up\`\n  Until this one ran, \`pulumi destroy\` does "${olds.onDestroy}"; afterwards "${news.onDestroy}".`,
+    });
+  }
+  return notices;
+}
+
+/** Members that are not well, and those of which nothing is known. `repair`: what becomes of the former. */
+export function memberNotices(declared: DeclaredGroup, { unhealthy, unreachable }: GroupState, repair = ""): Notice[] {
+  const all = Object.keys(declared.members).length;
+  const listed = (found: Readonly<Record<string, string>> = {}, heading: string): Notice[] => {
+    const lines = Object.entries(found).map(([member, text]) => `  ${member}: ${text}`);
+    return lines.length === 0
+      ? []
+      : [{ level: "warn", text: [`${lines.length} of ${all} ${heading}`, ...lines].join("\n") }];
+  };
+  return [
+    ...listed(unhealthy, `members unhealthy${repair}`),
+    ...listed(unreachable, "members unreachable; nothing is changed there"),
+  ];
+}
