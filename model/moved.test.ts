@@ -72,7 +72,7 @@ describe("it moved", () => {
 
   it("in both ways at once, and both are told", () => {
     expect(movedSince(steady, [unreachable("pg1"), standby("pg2", "pg1"), standby("pg3", "pg1")], known)).toEqual([
-      "who is primary cannot be told (pg1 cannot be reached: no answer within 8 s; pg2 and pg3 still stream from pg1) (before: pg1 is primary on timeline 1)",
+      "who is primary cannot be told (pg1 cannot be reached; pg2 and pg3 still stream from pg1) (before: pg1 is primary on timeline 1)",
       "pg1 cannot be reached any more (no answer within 8 s)",
     ]);
   });

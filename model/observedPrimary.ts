@@ -73,7 +73,7 @@ export function observePrimary(
     if (confirming.length * 2 > observations.length) return known;
     return {
       kind: "unknown",
-      reason: `${candidate.member} is writable, but only ${confirming.length} of ${observations.length} members confirm it (${unread.map(unreadText).join("; ")})`,
+      reason: `${candidate.member} is writable, but only ${confirming.length} of ${observations.length} members confirm it (${unreadText(unread)})`,
     };
   }
   if (unread.length > 0) return unknownWithout(unread, reached, endpoints);
@@ -84,9 +84,16 @@ export function observePrimary(
   return stoppedPrimary(reached) ?? { kind: "none" };
 }
 
-function unreadText(observation: MemberObservation): string {
-  if (!observation.reached) return `${observation.member} cannot be reached: ${observation.reason}`;
-  return `PostgreSQL on ${observation.member} does not answer (${observation.postgresSilent ?? `unit ${observation.local.unit}`})`;
+/** Why a host is not reached is told beside it, member by member: those reasons are long, and differ from look to look. */
+function unreadText(unread: readonly MemberObservation[]): string {
+  const unreachable = unread.filter(({ reached }) => !reached).map(({ member }) => member);
+  const silent = reachedMembers(unread).map(
+    ({ member, local, postgresSilent }) =>
+      `PostgreSQL on ${member} does not answer (${postgresSilent ?? `unit ${local.unit}`})`,
+  );
+  return [...(unreachable.length === 0 ? [] : [`${unreachable.join(" and ")} cannot be reached`]), ...silent].join(
+    "; ",
+  );
 }
 
 /** Is it the candidate itself, or does it stream from there on the same timeline? */
@@ -112,7 +119,7 @@ function unknownWithout(
   reached: readonly ReachedMember[],
   endpoints: readonly Endpoint[],
 ): ObservedPrimary {
-  const reason = [...unread.map(unreadText), ...upstreamTexts(reached, endpoints)].join("; ");
+  const reason = [unreadText(unread), ...upstreamTexts(reached, endpoints)].join("; ");
   const standbys = reached.filter(({ postgres }) => postgres?.inRecovery === true);
   if (standbys.length === 0) return { kind: "unknown", reason };
   const streaming = upstreamsOf(standbys, endpoints).flatMap(({ members }) => members);

@@ -15,15 +15,15 @@ export interface Speaker {
 }
 
 export function createSpeaker(log: EngineLog | undefined, urn: string): Speaker {
-  const underway = new Set<Promise<void>>();
+  /** One after the other: what comes first is what to read first. */
+  let sent: Promise<void> = Promise.resolve();
   let shown: string | undefined;
   let waiting: string | undefined;
   let timer: NodeJS.Timeout | undefined;
 
   function send(severity: "info" | "warn", text: string, ephemeral: boolean): void {
     if (log === undefined) return;
-    const sent = log.send({ severity, text, urn, ephemeral }).finally(() => underway.delete(sent));
-    underway.add(sent);
+    sent = sent.then(() => log.send({ severity, text, urn, ephemeral }));
   }
 
   function showWaiting(): void {
@@ -47,7 +47,7 @@ export function createSpeaker(log: EngineLog | undefined, urn: string): Speaker 
       clearTimeout(timer);
       timer = undefined;
       waiting = undefined;
-      await Promise.all(underway);
+      await sent;
     },
   };
 }
