@@ -9,12 +9,15 @@ import providerGrpc from "@pulumi/pulumi/proto/provider_grpc_pb.js";
 import providerMessages from "@pulumi/pulumi/proto/provider_pb.js";
 import emptyMessages from "google-protobuf/google/protobuf/empty_pb.js";
 import { Struct } from "google-protobuf/google/protobuf/struct_pb.js";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { agentSocketPath } from "../../remote/localAgent.ts";
 import { openRemoteHosts } from "../../remote/pool.ts";
 import { startSshServer } from "../support/sshServer.ts";
 
 const script = fileURLToPath(new URL("../../provider/pulumi-resource-pgha", import.meta.url));
+
+// Each test starts processes of its own, which takes its time on a busy machine.
+vi.setConfig({ testTimeout: 30_000 });
 
 interface Started {
   readonly child: ChildProcess;
