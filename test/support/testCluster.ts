@@ -196,7 +196,7 @@ export function touchable({ lab, members }: TestCluster): Promise<string[]> {
         `find /etc/pgha /var/lib/pgha /etc/systemd/system ! -type d -printf '%p %y %u %g %m %s %T@\\n' | sort
          systemctl show pgha-${clusterName}-${member} -p ActiveState -p MainPID -p UnitFileState
          directory=/var/lib/postgresql/17/${clusterName}-${member}
-         LC_ALL=C /usr/lib/postgresql/17/bin/pg_controldata -D "$directory" | grep -E 'system identifier|TimeLineID:'
+         LC_ALL=C /usr/lib/postgresql/17/bin/pg_controldata -D "$directory" | grep -E 'system identifier|cluster state'
          [ -e "$directory/standby.signal" ] && echo standby.signal || true`,
       ),
     ),
