@@ -12,6 +12,9 @@ const files = [
   "rejoin.py",
   "replace.py",
   "handover.py",
+  "give.py",
+  "take.py",
+  "orders.py",
   "gate.py",
   "main.py",
 ];

@@ -35,14 +35,14 @@ export const realRules = {
   mayArm: (host: { lock: Lock; journal: Handover | undefined }, record: { epoch: number } | undefined, epoch: number) =>
     isHeld(host.lock, epoch) && host.journal?.epoch === epoch && (record?.epoch ?? 0) < epoch,
 
-  /** agent/handover.py, outage: may the primary be stopped? */
+  /** agent/give.py, outage: may the primary be stopped? */
   mayGo: (host: { lock: Lock; journal: Handover | undefined; switch: Switch | undefined }, epoch: number): boolean =>
     isHeld(host.lock, epoch) &&
     host.journal?.epoch === epoch &&
     host.switch?.epoch === epoch &&
     host.switch.state === "armed",
 
-  /** agent/handover.py, restore: `permitted`. `lockEpoch`: of the one orchestrator who may be at work meanwhile. */
+  /** agent/give.py, restore: `permitted`. `lockEpoch`: of the one orchestrator who may be at work meanwhile. */
   mayRestore: (
     host: { lock: Lock; journal: Handover | undefined; switch: Switch | undefined },
     epoch: number,

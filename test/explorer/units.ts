@@ -32,7 +32,7 @@ import {
   withUnit,
 } from "./world.ts";
 
-/* agent/handover.py: the processes that hand over from host to host. */
+/* agent/give.py, take.py, orders.py: the processes that hand over from host to host. */
 
 /** One unit, where it is, and how it goes on. */
 interface Scene<Kind extends Unit> {
@@ -159,7 +159,7 @@ function settle(scene: Scene<Give>): Move[] {
   ];
 }
 
-/** agent/handover.py, restore */
+/** agent/give.py, restore */
 function restoreMoves(scene: Scene<Give> | Scene<Back>, handover: Handover, lockEpoch: number): Move[] {
   const { host, unit, rules } = scene;
   const { epoch } = handover;
@@ -195,7 +195,7 @@ function isGuardedByOther(host: Host, unit: Unit): boolean {
   return isGuarded({ ...host, units: host.units.filter((other) => other !== unit) });
 }
 
-/** agent/handover.py, back and take_over */
+/** agent/orders.py, back and take_over */
 function backMoves(scene: Scene<Back>): Move[] {
   const { host, unit } = scene;
   const { epoch } = unit.handover;
@@ -294,7 +294,7 @@ function startedMoves(scene: Scene<Started>): Move[] {
   return [step(scene, `has ${nameOf(journal.from)}'s word`, "completing", { pass: true })];
 }
 
-/** agent/handover.py, complete_promotion */
+/** agent/take.py, complete_promotion */
 function complete(scene: Scene<Take | Started>): Move[] {
   const { host } = scene;
   const { ticket, journal } = host;

@@ -1,0 +1,91 @@
+# --- orders: what an orchestrator has done on a host around a handover
+
+
+def guard(arguments):
+    """Where the role was changed for the time of a handover: back to the steady state when its orchestrator is gone."""
+    member, epoch = read_member(arguments["member"]), arguments["epoch"]
+    while is_held(member["lock"], epoch):
+        time.sleep(RETRY_SECONDS)
+    with guarded(member["lock"]):
+        if lock_state(member["lock"])["epoch"] == epoch:
+            lay_role(member, arguments["role"])
+
+
+def back(arguments):
+    """An orchestrator that holds the cluster, and has taken the ticket away, lets the old primary come back; the rest is
+    done here even if he dies."""
+    member, journal = read_member(arguments["member"]), arguments["journal"]
+    listeners = Listeners(socket_path(member, "back", arguments["epoch"]))
+    listeners.tell(event="armed")
+    listeners.lines(2)  # whoever ordered it connects, and hears so, before the work begins
+    epoch = arguments["epoch"]
+    if take_over(member, journal, epoch) and restore(member, journal, arguments["limitSeconds"], epoch):
+        listeners.tell(event="restored")
+    elif journal_epoch(member) == journal and switch_is(member, journal, "restored"):
+        start_unit(member["unit"])
+        listeners.tell(event="restored")
+    else:
+        listeners.tell(event="refused", reason="it did not stop in time, or the cluster was taken over")
+    linger(listeners)
+    listeners.close()
+
+
+def take_over(member, journal, epoch):
+    """From `give`, and only under the living lock of this epoch; but what was begun under it goes on when this process has
+    died, and its orchestrator as well."""
+    with guarded(member["lock"]):
+        switch = read_switch(member)
+        if switch["epoch"] == journal and switch.get("under") == epoch:
+            return True
+        if switch["epoch"] > journal or not is_held(member["lock"], epoch):
+            return False
+        stop_give(member, journal)
+        if not switch_is(member, journal, "restored"):
+            write_switch(member, journal, "stopping", under=epoch)
+        return True
+
+
+def give_way(arguments):
+    """An orchestrator that holds the cluster says that the target is primary for good: this member will follow. Its unit,
+    which may still be asking the target, must not go on beside him."""
+    member, journal = read_member(arguments["member"]), arguments["journal"]
+
+    def followed():
+        stop_give(member, journal)
+        mark_standby(member)
+        if read_switch(member)["epoch"] == journal:
+            write_switch(member, journal, "followed")
+
+    if while_held(arguments, followed):
+        say(result="follows")
+
+
+def stop_give(member, epoch):
+    run(["systemctl", "stop", "%s-give-%d.service" % (member["unit"][: -len(".service")], epoch)], 20)
+
+
+def drive(arguments):
+    """Starts one of the units above on this host; then standard input and output speak with it."""
+    member, role, epoch = read_member(arguments["member"]), arguments["role"], arguments["epoch"]
+    name = "%s-%s-%d" % (member["unit"][: -len(".service")], role, epoch)
+    command = ["systemd-run", "--quiet", "--collect", "--unit=" + name, "--property=Restart=on-failure"]
+    command += ["--property=RestartSec=200ms", "--property=StartLimitIntervalSec=0"]
+    command += ["/usr/bin/python3", "-u", PROGRAM, role, to_json(arguments["arguments"])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20)
+    if done.returncode != 0:
+        say(event="refused", reason="%s did not start: %s" % (name, done.stdout.decode("utf-8", "replace").strip()))
+        return
+    if role == "guard":
+        say(event="armed")
+        return
+    path, deadline = socket_path(member, role, epoch), time.monotonic() + 15
+    while True:
+        try:
+            connection = connect_unix(path)
+            break
+        except OSError as error:
+            if time.monotonic() > deadline:
+                say(event="refused", reason="%s does not listen at %s (%s)" % (name, path, error.strerror))
+                return
+            time.sleep(0.01)
+    relay(connection)

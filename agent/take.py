@@ -1,0 +1,132 @@
+# --- take: the target's side of the outage
+
+PROMOTION_SECONDS = 60
+PROOF_SECONDS = 3
+
+
+def take(arguments):
+    """Waits for the ticket; promotes this member with it, and never without. Ends by itself with the lock of its epoch."""
+    member, epoch = read_member(arguments["member"]), arguments["epoch"]
+    ticket = read_ticket(member)
+    if ticket["epoch"] == epoch and ticket["state"] == "consumed":
+        complete_promotion(member)  # this process died in the middle of it, and was started again
+        return
+    listeners = Listeners(socket_path(member, "take", epoch))
+    sql, probe = Sql(member), Sql(member)
+    try:
+        timeline = arguments["timeline"]
+        refused = arm(member, epoch, ticket, lambda: write_ticket(member, epoch, "armed", timeline))
+        if refused is None and sql.ask("select pg_is_in_recovery()", 10) != "t":
+            refused = "it is not a standby that answers"
+        if refused is None and probe.ask("select 1", 10) != "1":
+            refused = "it does not answer"
+        if refused is not None:
+            refuse(listeners, refused)
+            return
+        listeners.tell(event="armed")
+        wait_for_ticket(member, arguments, listeners, sql, probe)
+    finally:
+        revoke(member, epoch, arguments["timeline"])
+        listeners.close()
+        sql.close()
+        probe.close()
+
+
+def wait_for_ticket(member, arguments, listeners, sql, probe):
+    epoch = arguments["epoch"]
+    while True:
+        for _, line in listeners.lines(RETRY_SECONDS):
+            request = parse_line(line) if line else {}
+            if request.get("ask") == "ticket" and request.get("epoch") == epoch:
+                use_ticket(member, arguments, request, listeners, sql, probe)
+                return
+        if not is_armed(member, epoch) or read_ticket(member)["state"] != "armed":
+            return
+
+
+def use_ticket(member, arguments, ticket, listeners, sql, probe):
+    received, epoch = boot_clock(), arguments["epoch"]
+    refused = prove(arguments, ticket, sql)
+    if refused is None:
+        listeners.tell(event="proved")
+        with guarded(member["lock"]):
+            lock = lock_state(member["lock"])
+            if may_consume(read_ticket(member), lock, epoch, boot_id(), boot_clock() - received):
+                write_ticket(member, epoch, "consumed", arguments["timeline"])
+                promote(member)
+            else:
+                refused = "the ticket came too late, or another orchestrator took over"
+    if refused is not None:
+        # A refusal lets the old primary come back: the ticket is worth nothing from here on.
+        outcome = revoke(member, epoch, arguments["timeline"])
+        if outcome == "revoked":
+            listeners.tell(event="refused", reason=refused)
+        linger(listeners)
+        return
+    listeners.tell(event="consumed")
+    if not wait_until_in_production(member, PROMOTION_SECONDS):
+        listeners.tell(event="failed", reason="it did not leave recovery within %s s of its promotion" % PROMOTION_SECONDS)
+        complete_promotion(member)
+        return
+    listeners.tell(event="promoted")
+    probe.send("select pg_logical_emit_message(true, 'pgha', 'switchover')")  # it needs no table
+    record_promotion(member)
+    if probe.answer(arguments["acknowledgeSeconds"]) is None:
+        listeners.tell(event="failed", reason="no commit was acknowledged within %s s" % arguments["acknowledgeSeconds"])
+    else:
+        listeners.tell(event="acknowledged")
+    linger(listeners)
+
+
+def prove(arguments, ticket, sql):
+    """The flushed WAL here reaches the end, not only the start, of the old primary's shutdown checkpoint. Or: why not."""
+    if ticket["timeline"] != arguments["timeline"] or ticket["systemIdentifier"] != arguments["systemIdentifier"]:
+        return "the old primary stopped on timeline %s of system %s, expected %s of %s" % (
+            ticket["timeline"],
+            ticket["systemIdentifier"],
+            arguments["timeline"],
+            arguments["systemIdentifier"],
+        )
+    received = ""
+    deadline = time.monotonic() + PROOF_SECONDS
+    while time.monotonic() < deadline:
+        answer = sql.ask("select pg_last_wal_receive_lsn()", PROOF_SECONDS)
+        if answer is None:
+            return "the target's PostgreSQL does not answer"
+        received = answer or "nothing"
+        if lsn_value(received) >= ticket["end"]:
+            return None
+    return "the target received WAL up to %s, but the old primary's shutdown checkpoint ends at %s" % (
+        received,
+        lsn_text(ticket["end"]),
+    )
+
+
+def lsn_value(text):
+    high, slash, low = text.partition("/")
+    return (int(high, 16) << 32) + int(low, 16) if slash else -1
+
+
+def record_promotion(member):
+    with guarded(member["lock"]):
+        ticket = read_ticket(member)
+        write_pass(member)
+        if ticket["state"] == "consumed":
+            write_ticket(member, ticket["epoch"], "promoted", ticket["timeline"])
+
+
+def complete_promotion(member):
+    """Consumed means only forward: what was begun before this process, or this host, died. Not one that other handovers
+    have left behind."""
+    while True:
+        ticket = read_ticket(member)
+        if ticket["state"] != "consumed" or journal_epoch(member) != ticket["epoch"]:
+            return
+        own = control_data(member["programs"], member["dataDirectory"])
+        if not is_marked_standby(member) and wait_until_in_production(member, 5):
+            record_promotion(member)
+            return
+        if own is not None and own["timeline"] > ticket["timeline"] and is_marked_standby(member):
+            return
+        promote(member)
+        wait_until_in_production(member, 5)
