@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type { Lab } from "../lab/lab.ts";
 import { waitFor } from "../lab/shell.ts";
 import type { DeclaredCluster } from "../test/support/declaredCluster.ts";
@@ -41,10 +42,11 @@ export async function startArchive(lab: Lab, cluster: DeclaredCluster, limitSeco
   try {
     await session.query("select pg_switch_wal()");
     await waitFor("the primary to archive a segment", 90, async () => {
-      const rows = await session.query<{ working: boolean }>(
+      const { working } = await session.selectOne(
+        z.object({ working: z.boolean() }),
         "select coalesce(last_archived_time > coalesce(last_failed_time, '-infinity'), false) as working from pg_stat_archiver",
       );
-      return rows[0]?.working === true ? true : undefined;
+      return working ? true : undefined;
     });
   } finally {
     await session.close();

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { postgresPrograms } from "../model/names.ts";
 import type { DeclaredCluster } from "../test/support/declaredCluster.ts";
 import { probeDatabase, probeRole } from "../test/support/writer.ts";
@@ -51,8 +52,8 @@ async function committed(cluster: DeclaredCluster): Promise<number> {
   const { member } = await cluster.primary();
   const session = await cluster.connect(member, probeDatabase);
   try {
-    const rows = await session.query<{ count: string }>("select count(*) from pgbench_history");
-    return Number(rows[0]?.count);
+    const { count } = await session.selectOne(z.object({ count: z.string() }), "select count(*) from pgbench_history");
+    return Number(count);
   } finally {
     await session.close();
   }

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { observeMembers } from "../cluster/observe.ts";
 import { rejoin } from "../cluster/rejoin.ts";
 import { stopService } from "../cluster/service.ts";
@@ -90,10 +91,11 @@ async function followed(primary: ReturnType<DeclaredCluster["access"]["member"]>
   const session = await primary.connect();
   try {
     await waitFor(`${standbys} standbys to stream from ${primary.name}`, 120, async () => {
-      const rows = await session.query<{ count: number }>(
+      const { count } = await session.selectOne(
+        z.object({ count: z.number() }),
         "select count(*)::int as count from pg_stat_replication where state = 'streaming'",
       );
-      return rows[0]?.count === standbys ? { done: true } : { lastSeen: `${rows[0]?.count}` };
+      return count === standbys ? { done: true } : { lastSeen: String(count) };
     });
   } finally {
     await session.close();

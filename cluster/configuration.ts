@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { type Fault, UserError } from "../model/fault.ts";
 import { memberPaths, replicationRole } from "../model/names.ts";
 import { type RoleSettings, renderConfiguration, renderPostgresqlConf, renderRole } from "../model/rendering.ts";
@@ -39,7 +40,8 @@ export async function layPassfile(access: ClusterAccess, member: MemberAccess, p
  */
 export async function reloadConfiguration(member: MemberAccess): Promise<void> {
   await withSession(member, async (session) => {
-    const faults = await session.query<{ name: string | null; sourcefile: string; sourceline: number; error: string }>(
+    const faults = await session.select(
+      z.object({ name: z.string().nullable(), sourcefile: z.string(), sourceline: z.number(), error: z.string() }),
       `select f.name, f.sourcefile, f.sourceline, f.error from pg_file_settings f left join pg_settings s using (name)
         where f.error is not null and (f.error <> 'setting could not be applied' or s.context is distinct from 'postmaster')
        union all select 'pg_hba.conf', $1, line_number, error from pg_hba_file_rules where error is not null`,

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { UserError } from "../model/fault.ts";
 import { memberHealth } from "../model/health.ts";
 import {
@@ -205,7 +206,8 @@ async function waitUntilStreaming(
       `${wanted.join(", ")} to stream from ${primary.name} of ${access.group.cluster}`,
       settleLimitSeconds,
       async () => {
-        const rows = await session.query<{ application_name: string }>(
+        const rows = await session.select(
+          z.object({ application_name: z.string() }),
           "select application_name from pg_stat_replication where state = 'streaming'",
         );
         const streaming = new Set(rows.map((row) => row.application_name));

@@ -128,8 +128,8 @@ select json_build_object(
 ) as measured`;
 
 async function measureMember(session: SqlSession, querySeconds: number): Promise<Measurement> {
-  const rows = await session.query<{ measured: unknown }>(measurement, [querySeconds, notCompared]);
-  return measurementSchema.parse(rows[0]?.measured);
+  const row = z.object({ measured: measurementSchema });
+  return (await session.selectOne(row, measurement, [querySeconds, notCompared])).measured;
 }
 
 /**
@@ -168,25 +168,25 @@ async function compareSoftware(
   await Promise.all(Array.from({ length: sessionsAtOnce }, worker));
   const extensions = joinDatabases(used);
   const libraries = [...new Set([...preloaded, ...used.flatMap((one) => one.libraries)])].sort();
-  const rows = await target.query<{ offered: unknown; missing: unknown }>(inventory, [
+  const { offered, missing } = await target.selectOne(inventorySchema, inventory, [
     [...new Set(extensions.map((extension) => extension.name))],
     libraries,
   ]);
-  return {
-    extensions,
-    offered: z.record(z.string(), z.array(z.string())).parse(rows[0]?.offered),
-    libraries,
-    missingLibraries: z.array(z.string()).parse(rows[0]?.missing),
-    unread,
-  };
+  return { extensions, offered, libraries, missingLibraries: missing, unread };
 }
 
 async function listDatabases(session: SqlSession): Promise<string[]> {
-  const rows = await session.query<{ datname: string }>(
+  const rows = await session.select(
+    z.object({ datname: z.string() }),
     "select datname from pg_database where datallowconn and not datistemplate order by datname",
   );
   return rows.map((row) => row.datname);
 }
+
+const inventorySchema = z.object({
+  offered: z.record(z.string(), z.array(z.string())),
+  missing: z.array(z.string()),
+});
 
 const usedSchema = z.object({
   extensions: z.array(z.object({ name: z.string(), version: z.string() })),
@@ -196,12 +196,15 @@ const usedSchema = z.object({
 /** Functions of PostgreSQL itself lie below 16384, in libraries that come with the server. */
 async function usedBy(primary: MemberAccess, database: string): Promise<UsedByDatabase> {
   const use = async (session: SqlSession) => {
-    const rows = await session.query(`
+    const used = await session.selectOne(
+      usedSchema,
+      `
       select (select coalesce(json_agg(json_build_object('name', extname, 'version', extversion) order by extname), '[]')
           from pg_extension) as extensions,
         (select coalesce(json_agg(distinct probin), '[]') from pg_proc
-          where probin is not null and probin <> '' and oid >= 16384) as libraries`);
-    return { database, ...usedSchema.parse(rows[0]) };
+          where probin is not null and probin <> '' and oid >= 16384) as libraries`,
+    );
+    return { database, ...used };
   };
   return withSession(primary, use, { database });
 }

@@ -277,6 +277,5 @@ export async function readPostgres(access: ClusterAccess, session: SqlSession): 
   const names = [
     ...new Set([...Object.keys(access.group.parameters).map((name) => name.toLowerCase()), ...ownSettings]),
   ];
-  const rows = await session.query<{ facts: unknown }>(observation, [names]);
-  return postgresSchema.parse(rows[0]?.facts);
+  return (await session.selectOne(z.object({ facts: postgresSchema }), observation, [names])).facts;
 }

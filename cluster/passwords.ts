@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { z } from "zod";
 import { readFiles } from "../remote/files.ts";
 import { type MemberAccess, withSession } from "./access.ts";
 import type { Goal } from "./decide.ts";
@@ -39,7 +40,8 @@ async function laidPassword(member: MemberAccess): Promise<string | undefined> {
 
 async function superuserHasPassword(primary: MemberAccess): Promise<boolean> {
   return withSession(primary, async (session) => {
-    const rows = await session.query<{ has: boolean }>(
+    const rows = await session.select(
+      z.object({ has: z.boolean() }),
       "select rolpassword is not null as has from pg_authid where rolname = 'postgres'",
     );
     return rows[0]?.has === true;

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { steadyRole } from "../model/rendering.ts";
 import type { SqlSession } from "../remote/postgres.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
@@ -23,8 +24,8 @@ export async function quietDown(
   await waitUntilCascading(sessions.target, target, rePointed);
   // A fresh segment has little behind it to copy at the promotion; nothing may wait for a standby here.
   await sessions.old.query("set synchronous_commit = local");
-  const rows = await sessions.old.query<{ lsn: string }>("select pg_switch_wal() as lsn");
-  await waitUntilReplayed(sessions.target, target, rows[0]?.lsn ?? "0/0");
+  const { lsn } = await sessions.old.selectOne(z.object({ lsn: z.string() }), "select pg_switch_wal() as lsn");
+  await waitUntilReplayed(sessions.target, target, lsn);
   await checkpointUntilCheap(sessions.old);
   await waitUntilCommitsPass(sessions.old);
 }
@@ -81,7 +82,8 @@ function waitUntilCascading(
 ): Promise<void> {
   const wanted = rePointed.map((other) => other.name);
   return waitFor(`${wanted.join(", ") || "nobody"} to stream from ${member.name}`, 20, async () => {
-    const rows = await target.query<{ application_name: string }>(
+    const rows = await target.select(
+      z.object({ application_name: z.string() }),
       "select application_name from pg_stat_replication where state = 'streaming'",
     );
     const streaming = new Set(rows.map((row) => row.application_name));
@@ -92,11 +94,11 @@ function waitUntilCascading(
 
 function waitUntilReplayed(target: SqlSession, member: MemberAccess, lsn: string): Promise<void> {
   return waitFor(`${member.name} to replay up to ${lsn}`, 20, async () => {
-    const rows = await target.query<{ done: boolean; lsn: string }>(
+    const replayed = await target.selectOne(
+      z.object({ done: z.boolean().nullable(), lsn: z.string().nullable() }),
       "select pg_last_wal_replay_lsn() >= $1::pg_lsn as done, pg_last_wal_replay_lsn()::text as lsn",
       [lsn],
     );
-    const row = rows[0];
-    return row?.done === true ? { done: undefined } : { lastSeen: `replayed up to ${row?.lsn}` };
+    return replayed.done === true ? { done: undefined } : { lastSeen: `replayed up to ${replayed.lsn}` };
   });
 }

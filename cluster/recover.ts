@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { UserError } from "../model/fault.ts";
 import { type Journal, type MemberObservation, reachedMembers } from "../model/observation.ts";
 import { steadyRole } from "../model/rendering.ts";
@@ -120,8 +121,11 @@ async function goForward({ access, journal, observations, reached, lock, reporte
   await completePromotion(target, lock);
   await waitFor(`${target.name} to be writable`, 120, () =>
     withSession(target, async (session) => {
-      const rows = await session.query<{ recovering: boolean }>("select pg_is_in_recovery() as recovering");
-      return rows[0]?.recovering === false ? { done: true } : { lastSeen: "still in recovery" };
+      const { recovering } = await session.selectOne(
+        z.object({ recovering: z.boolean() }),
+        "select pg_is_in_recovery() as recovering",
+      );
+      return !recovering ? { done: true } : { lastSeen: "still in recovery" };
     }),
   );
   const old = reached.find((member) => member.name === journal.from);

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { UserError } from "../model/fault.ts";
 import { type MemberObservation, type ReachedMember, reachedMembers } from "../model/observation.ts";
 import { type OwnWal, planClone, planRejoins, type Rejoin, rejoinFacts } from "../model/rejoin.ts";
@@ -196,7 +197,8 @@ async function lookAgain({ access, primary }: Return): Promise<MemberObservation
 
 async function streamingFrom(primary: MemberAccess): Promise<string[]> {
   return withSession(primary, async (session) => {
-    const rows = await session.query<{ application_name: string }>(
+    const rows = await session.select(
+      z.object({ application_name: z.string() }),
       "select application_name from pg_stat_replication where state = 'streaming'",
     );
     return rows.map((row) => row.application_name);

@@ -57,8 +57,11 @@ export async function stopReplayed(member: MemberAccess, seen: ReachedMember): P
 function waitUntilReplayed(member: MemberAccess, end: string): Promise<void> {
   return withSession(member, (session) =>
     waitFor(`${member.name} to replay its own WAL up to ${end}`, replayLimitSeconds, async () => {
-      const rows = await session.query<{ lsn: string | null }>("select pg_last_wal_replay_lsn()::text as lsn");
-      const lsn = rows[0]?.lsn ?? "0/0";
+      const replayed = await session.selectOne(
+        z.object({ lsn: z.string().nullable() }),
+        "select pg_last_wal_replay_lsn()::text as lsn",
+      );
+      const lsn = replayed.lsn ?? "0/0";
       return lsnValue(lsn) >= lsnValue(end) ? { done: undefined } : { lastSeen: `replayed up to ${lsn}` };
     }),
   );
@@ -107,8 +110,11 @@ async function completeCheckpoint(primary: MemberAccess): Promise<void> {
   await withSession(
     primary,
     async (session) => {
-      const rows = await session.query<{ recovering: boolean }>("select pg_is_in_recovery() as recovering");
-      if (rows[0]?.recovering !== false) {
+      const { recovering } = await session.selectOne(
+        z.object({ recovering: z.boolean() }),
+        "select pg_is_in_recovery() as recovering",
+      );
+      if (recovering) {
         throw new UserError(`${primary.name} is no longer primary. Nothing was rewound. Run \`pulumi up\` again.`);
       }
       await session.query("checkpoint");

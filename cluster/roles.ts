@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { z } from "zod";
 import { othersOf } from "../model/group.ts";
 import { replicationRole, slotName } from "../model/names.ts";
 import { matchesVerifier, scramVerifier } from "../model/scram.ts";
@@ -26,11 +27,12 @@ const rewindFunctions = [
 function allowRewind(primary: MemberAccess): Promise<void> {
   return withSession(primary, async (session) => {
     await session.query("set synchronous_commit = local");
-    const rows = await session.query<{ allowed: boolean }>(
+    const { allowed } = await session.selectOne(
+      z.object({ allowed: z.boolean() }),
       "select bool_and(has_function_privilege($1, name, 'execute')) as allowed from unnest($2::text[]) as name",
       [replicationRole, rewindFunctions],
     );
-    if (rows[0]?.allowed === true) return;
+    if (allowed) return;
     await session.query(`grant execute on function ${rewindFunctions.join(", ")} to ${replicationRole}`);
   });
 }
@@ -44,7 +46,8 @@ function ensureRole(primary: MemberAccess, name: string, attributes: string, pas
   return withSession(primary, async (session) => {
     // Standbys may not stream yet: nothing here may wait for them.
     await session.query("set synchronous_commit = local");
-    const rows = await session.query<{ rolpassword: string | null }>(
+    const rows = await session.select(
+      z.object({ rolpassword: z.string().nullable() }),
       "select rolpassword from pg_authid where rolname = $1",
       [name],
     );
@@ -94,7 +97,8 @@ export async function resetSlots(
 ): Promise<void> {
   const isSynced = access.group.postgresVersion >= 17 ? "synced" : "false";
   const dropped = await withSession(member, (session) =>
-    session.query<{ slot_name: string; slot_type: string }>(
+    session.select(
+      z.object({ slot_name: z.string(), slot_type: z.string() }),
       `select slot_name, slot_type, pg_drop_replication_slot(slot_name) from pg_replication_slots
         where not active and not temporary
           and (slot_type = 'logical' and not ${isSynced}

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type { Fault } from "../model/fault.ts";
 import type { MemberObservation } from "../model/observation.ts";
 import type { ObservedPrimary } from "../model/observedPrimary.ts";
@@ -23,11 +24,12 @@ async function databaseSize(access: ClusterAccess, observed: ObservedPrimary): P
   switch (observed.kind) {
     case "known":
       return withSession(access.member(observed.member), async (session) => {
-        const rows = await session.query<{ data: string; wal: string }>(
+        const { data, wal } = await session.selectOne(
+          z.object({ data: z.string(), wal: z.string() }),
           `select (select coalesce(sum(pg_database_size(oid)), 0) from pg_database) as data,
                   (select coalesce(sum(size), 0) from pg_ls_waldir()) as wal`,
         );
-        return { data: Number(rows[0]?.data ?? 0), wal: Number(rows[0]?.wal ?? 0) };
+        return { data: Number(data), wal: Number(wal) };
       });
     case "stopped": {
       const { data, wal } = await readRoom(access.member(observed.member));

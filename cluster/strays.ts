@@ -141,10 +141,12 @@ select json_build_object(
 from (select ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int as timeline) as now`;
 
 async function readSource(access: ClusterAccess, primary: MemberAccess): Promise<SourceFacts> {
-  const rows = await withSession(primary, (session) => session.query<{ facts: unknown }>(sourceStatement), {
-    statementLimitSeconds: 60,
-  });
-  const { past, oldest, ...facts } = sourceSchema.parse(rows[0]?.facts);
+  const { facts: read } = await withSession(
+    primary,
+    (session) => session.selectOne(z.object({ facts: sourceSchema }), sourceStatement),
+    { statementLimitSeconds: 60 },
+  );
+  const { past, oldest, ...facts } = read;
   const size = segmentBytes(access.group.walSegmentSize);
   return { ...facts, past: parseHistory(past ?? "") ?? [], oldestLsn: segmentStart(`00000000${oldest}`, size) };
 }

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type { Check } from "../model/checks/check.ts";
 import { checkSwitchover } from "../model/checks.ts";
 import { UserError } from "../model/fault.ts";
@@ -154,9 +155,10 @@ function outageOf(moments: readonly Moment[]): number {
 
 async function newTimeline(target: MemberAccess): Promise<number> {
   return withSession(target, async (session) => {
-    const rows = await session.query<{ timeline: number }>(
+    const { timeline } = await session.selectOne(
+      z.object({ timeline: z.number() }),
       "select ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int as timeline",
     );
-    return rows[0]?.timeline ?? 0;
+    return timeline;
   });
 }

@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { z } from "zod";
 import { type SshServer, type SshServerOptions, startSshServer } from "../test/support/sshServer.ts";
 import { ForwardingRefused, NoPostgres, RemoteTimeout, SqlFailed, Unreachable } from "./errors.ts";
 import type { RemoteHost } from "./host.ts";
@@ -101,8 +102,12 @@ describe("a session", () => {
     const postgres = await fakePostgres(ssh.directory);
     const sql = await session(host, ssh);
     expect(sql.processId).toBe(4321);
-    expect(await sql.query("select 1")).toEqual([{ a: 1 }]);
-    expect(await sql.querySimple("select 1")).toEqual([[{ a: 1 }]]);
+    expect(await sql.select(z.object({ a: z.number() }), "select 1")).toEqual([{ a: 1 }]);
+    await expect(sql.select(z.object({ a: z.string() }), "select 1")).rejects.toThrow(
+      "expected string, received number",
+    );
+    expect(await sql.selectOne(z.object({ a: z.number() }), "select 1")).toEqual({ a: 1 });
+    expect(await sql.query("select 1")).toBeUndefined();
     expect(postgres.startup()).toContain("user\0postgres\0database\0postgres\0application_name\0pgha\0");
     expect(postgres.startup()).toContain("options\0-c statement_timeout=200 -c client_encoding=UTF8\0");
     await sql.close();

@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import pg from "pg";
+import { z } from "zod";
 import { faultText } from "../model/fault.ts";
 import { messageOf } from "./connection.ts";
 import { startDeadline } from "./deadline.ts";
@@ -27,12 +28,14 @@ export interface SqlSession {
   /** The server process, as pg_stat_activity.pid. */
   readonly processId: number;
   /**
-   * One statement; values stand for $1, $2 …. bigint and numeric come as strings, json parsed.
+   * One statement; values stand for $1, $2 …. What it returns is passed over.
    * Throws `SqlFailed`, `NoPostgres` when the server ended, `Unreachable` when the connection broke, `RemoteTimeout`.
    */
-  query<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row[]>;
-  /** Several statements in one message, without values: one implicit transaction. Returns the rows of each. */
-  querySimple<Row extends object>(text: string): Promise<Row[][]>;
+  query(text: string, values?: readonly unknown[]): Promise<void>;
+  /** One statement whose rows are read, each as `row` says. bigint and numeric come as strings, json parsed. Throws as `query` does. */
+  select<Row>(row: z.ZodType<Row>, text: string, values?: readonly unknown[]): Promise<Row[]>;
+  /** The same of a statement that always returns one row. */
+  selectOne<Row>(row: z.ZodType<Row>, text: string, values?: readonly unknown[]): Promise<Row>;
   /** Says goodbye; never throws. */
   close(): Promise<void>;
 }
@@ -75,11 +78,11 @@ export async function connectPostgres(host: RemoteHost, address: PostgresAddress
   }
 
   let last: Promise<unknown> = Promise.resolve();
-  function send(text: string, values?: readonly unknown[]): Promise<pg.QueryResult | pg.QueryResult[]> {
+  function send(text: string, values?: readonly unknown[]): Promise<pg.QueryResult> {
     const limitSeconds = address.statementLimitSeconds + answerGraceSeconds;
     const result = last.then(() => {
       if (failure !== undefined) throw explain(host.name, path, failure);
-      const answer: Promise<pg.QueryResult | pg.QueryResult[]> = client.query(text, values && [...values]);
+      const answer = client.query(text, values && [...values]);
       return limited(answer, limitSeconds, () => giveUp(noAnswer(host.name, path, limitSeconds))).catch((error) => {
         throw explain(host.name, path, error);
       });
@@ -90,14 +93,16 @@ export async function connectPostgres(host: RemoteHost, address: PostgresAddress
 
   return {
     processId: processIdOf(client),
-    async query<Row extends object>(text: string, values?: readonly unknown[]) {
-      const result = await send(text, values);
-      const one = Array.isArray(result) ? result.at(-1) : result;
-      return (one?.rows ?? []) as Row[];
+    async query(text, values) {
+      await send(text, values);
     },
-    async querySimple<Row extends object>(text: string) {
-      const result = await send(text);
-      return (Array.isArray(result) ? result : [result]).map((one) => one.rows as Row[]);
+    async select(row, text, values) {
+      const { rows } = await send(text, values);
+      return z.array(row).parse(rows);
+    },
+    async selectOne(row, text, values) {
+      const { rows } = await send(text, values);
+      return z.tuple([row]).parse(rows)[0];
     },
     close: () => closeClient(client, channel, failure !== undefined),
   };

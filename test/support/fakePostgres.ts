@@ -135,10 +135,10 @@ function readBind(body: Buffer): { statement: string; values: string[] } {
   return { statement, values };
 }
 
-/** One integer column; the writer asks for `timeline` when it inserts, and for `number` when it compares. */
+/** One column; the writer asks for `timeline`, an integer, when it inserts, and for `number`, a bigint, when it compares. */
 function columnDescription(text: string): Buffer {
-  const name = text.startsWith("insert") ? "timeline" : "number";
-  return Buffer.concat([cstrings(name), int32(0), int16(0), int32(23), int16(4), int32(-1), int16(0)]);
+  const [name, type, size] = text.startsWith("insert") ? (["timeline", 23, 4] as const) : (["number", 20, 8] as const);
+  return Buffer.concat([cstrings(name), int32(0), int16(0), int32(type), int16(size), int32(-1), int16(0)]);
 }
 
 function execute(fake: FakePostgres, text: string, values: readonly string[]): Buffer {

@@ -1,7 +1,9 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { createWriteStream, type WriteStream } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
+import { z } from "zod";
 import { scramVerifier } from "../../model/scram.ts";
+import type { SqlSession } from "../../remote/postgres.ts";
 import {
   type Acknowledgement,
   findGaps,
@@ -53,9 +55,7 @@ export interface WriterResult {
 }
 
 /** Whatever can ask the server that the record is compared with: a session of remote/postgres.ts, or a pg client. */
-export interface Asker {
-  query<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row[]>;
-}
+export type Asker = Pick<SqlSession, "query" | "select">;
 
 export interface Writer {
   readonly run: string;
@@ -94,8 +94,8 @@ const insert = `insert into acknowledged (run, number) values ($1, $2)
  */
 export async function prepareProbe(superuser: Asker, password: string): Promise<void> {
   const [roles, databases] = [
-    await superuser.query("select 1 from pg_roles where rolname = $1", [probeRole]),
-    await superuser.query("select 1 from pg_database where datname = $1", [probeDatabase]),
+    await superuser.select(z.unknown(), "select 1 from pg_roles where rolname = $1", [probeRole]),
+    await superuser.select(z.unknown(), "select 1 from pg_database where datname = $1", [probeDatabase]),
   ];
   const verb = roles.length === 0 ? "create" : "alter";
   // The verifier, not the password: statements end up in logs.
@@ -273,9 +273,10 @@ async function withWritable<T>(
   for (;;) {
     const session = await dial(shared, servers);
     if (session !== undefined) {
+      const ask = (text: string, values?: readonly unknown[]) => session.client.query(text, values && [...values]);
       const asker: Asker = {
-        query: async <Row extends object>(text: string, values?: readonly unknown[]) =>
-          (await session.client.query(text, values && [...values])).rows as Row[],
+        query: async (text, values) => void (await ask(text, values)),
+        select: async (row, text, values) => z.array(row).parse((await ask(text, values)).rows),
       };
       try {
         return await use(asker);
@@ -294,7 +295,8 @@ async function readNumbers(
   asker: Asker | undefined,
 ): Promise<number[]> {
   const read = async (from: Asker) => {
-    const rows = await from.query<{ number: string }>("select number from acknowledged where run = $1", [shared.run]);
+    const row = z.object({ number: z.string() });
+    const rows = await from.select(row, "select number from acknowledged where run = $1", [shared.run]);
     return rows.map((row) => Number(row.number));
   };
   return asker === undefined ? withWritable(shared, servers, compareLimitSeconds, read) : read(asker);
