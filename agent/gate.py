@@ -80,10 +80,10 @@ def reason_to_wait(member):
     if is_marked_standby(member):
         return None
     journal = read_record(member["journal"])
-    if journal.get("to") == member["member"] and not has_pass(member):
-        return old_primarys_word(member, journal)
-    if has_pass(member):
+    if use_pass(member):
         return None
+    if journal.get("to") == member["member"]:
+        return old_primarys_word(member, journal)
     own = control_data(member["programs"], member["dataDirectory"])
     if own is None:
         return "its pg_control cannot be read"
@@ -94,8 +94,19 @@ def reason_to_wait(member):
     return reason
 
 
-def has_pass(member):
-    return (read_text(member["pass"]) or "").strip() == boot_id()
+def use_pass(member):
+    """The same rule as in start-gate, for a pass that came while this waited."""
+    words = (read_text(member["pass"]) or "").split()
+    if words[:1] != [boot_id()] or not (words[1:] == ["once"] or automatic_restarts(member["unit"]) > 0):
+        return False
+    write_pass(member)
+    return True
+
+
+def automatic_restarts(unit):
+    """Since somebody last started it. 0 also where systemd does not say."""
+    _, text = run(["systemctl", "show", "--property=NRestarts", "--value", unit], 10)
+    return int(text) if text.strip().isdigit() else 0
 
 
 def old_primarys_word(member, journal):
@@ -163,7 +174,7 @@ def started(path):
 def admit(arguments):
     """An orchestrator that holds the cluster has confirmed that this member is the primary: it may start as such."""
     member = read_member(arguments["member"])
-    if while_held(arguments, lambda: write_pass(member)):
+    if while_held(arguments, lambda: write_pass(member, once=True)):
         say(result="admitted")
 
 

@@ -36,6 +36,7 @@ def resume(member, arguments):
         return True
     with guarded(member["lock"]):
         if journal_epoch(member) == epoch and unit_state(member["unit"])[0] in ("inactive", "failed"):
+            renew_pass(member)
             start_unit(member["unit"])
     return True
 
@@ -229,5 +230,5 @@ def start_as_primary(member, epoch):
     """Under the guard, and with the right proved."""
     unmark_standby(member)
     write_switch(member, epoch, "restored")
-    write_pass(member)
+    write_pass(member, once=True)
     start_unit(member["unit"])

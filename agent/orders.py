@@ -1,4 +1,4 @@
-# --- orders: what an orchestrator has done on a host around a handover
+# --- orders: what an orchestrator has done on a host, under its lock
 
 
 def guard(arguments):
@@ -22,6 +22,7 @@ def back(arguments):
     if take_over(member, journal, epoch) and restore(member, journal, arguments["limitSeconds"], epoch):
         listeners.tell(event="restored")
     elif journal_epoch(member) == journal and switch_is(member, journal, "restored"):
+        renew_pass(member)
         start_unit(member["unit"])
         listeners.tell(event="restored")
     else:
@@ -89,3 +90,15 @@ def drive(arguments):
                 return
             time.sleep(0.01)
     relay(connection)
+
+
+def write_marker(arguments):
+    """How far the member's data is: what decides whether it may be started, or removed."""
+
+    def write():
+        if arguments["standby"]:
+            mark_standby(arguments)
+        write_durably(arguments["marker"], arguments["text"])
+
+    if while_held(arguments, write):
+        say(result="written")

@@ -190,11 +190,16 @@ def completed_marker(arguments, *states):
     return marker
 
 
+def refuse_overtaken(arguments):
+    """An order that comes late, from one who slept, must not end what the next one does here."""
+    if not is_held(arguments["lock"], arguments["epoch"]):
+        raise Refused("the cluster is no longer held by the one who asked")
+
+
 def begin_marked(arguments, marker, **changes):
     """From here on the data is not what it was: only under the hold of the one who asked, who may have slept since."""
     with guarded(arguments["lock"]):
-        if not is_held(arguments["lock"], arguments["epoch"]):
-            raise Refused("the cluster is no longer held by the one who asked")
+        refuse_overtaken(arguments)
         put_marker(arguments, marker, **changes)
 
 
@@ -211,7 +216,9 @@ def as_piece(arguments, act, result):
     try:
         if work is None:
             raise Refused("an earlier rewind or clone still works on it")
-        end_earlier(arguments["dataUnit"])
+        with guarded(arguments["lock"]):
+            refuse_overtaken(arguments)
+            end_earlier(arguments["dataUnit"])
         act()
     except Refused as refusal:
         say(result="refused", reason=str(refusal))
@@ -234,7 +241,9 @@ def rewind(arguments):
     try:
         if work is None:
             raise Refused("an earlier rewind or clone still works on it")
-        end_earlier(arguments["dataUnit"])
+        with guarded(arguments["lock"]):
+            refuse_overtaken(arguments)
+            end_earlier(arguments["dataUnit"])
         refuse_running(arguments)
         marker = completed_marker(arguments, "ready")
         result = rewind_data(arguments, marker)

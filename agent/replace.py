@@ -9,10 +9,7 @@ def beside(arguments):
         marker = completed_marker(arguments, "ready", "rewinding")
         token = marker.get("token") or arguments["token"]
         account = pwd.getpwnam(arguments["user"])
-        replaced = [replaced_of(own) for own in own_directories(arguments) if os.path.lexists(replaced_of(own))]
-        # Where a rewind left the data half changed, what an earlier clone replaced may be the last whole copy here.
-        if replaced and (marker["state"] != "ready" or "replaced" not in marker):
-            raise Refused("%s is in the way" % replaced[0])
+        replaced = replaced_copies(arguments, marker)
         opened = []
         try:
             for path in (beside_of(own) for own in own_directories(arguments)):
@@ -34,6 +31,15 @@ def beside(arguments):
                 os.close(descriptor)
 
     as_piece(arguments, make, "made")
+
+
+def replaced_copies(arguments, marker):
+    """What an earlier clone replaced, and nobody needs any more. Where a rewind left the data half changed, it may be the
+    last whole copy here."""
+    replaced = [replaced_of(own) for own in own_directories(arguments) if os.path.lexists(replaced_of(own))]
+    if replaced and (marker["state"] != "ready" or "replaced" not in marker):
+        raise Refused("%s is in the way" % replaced[0])
+    return replaced
 
 
 def swap(arguments):
@@ -113,6 +119,7 @@ def give_up(arguments):
     def give():
         refuse_running(arguments)
         marker = completed_marker(arguments, "ready", "rewinding")
+        replaced_copies(arguments, marker)
         opened = [(path, os.open(path, os.O_RDONLY | os.O_DIRECTORY)) for path in own_directories(arguments)]
         try:
             descriptors = dict(opened)

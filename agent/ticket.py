@@ -59,9 +59,16 @@ def switch_is(member, epoch, state):
     return switch["epoch"] == epoch and switch["state"] == state
 
 
-def write_pass(member):
-    """A right to start as primary was proved in this boot: a postmaster that dies is started again without asking."""
-    write_durably(member["pass"], boot_id() + "\n")
+def write_pass(member, once=False):
+    """A right to start as primary was proved in this boot: a postmaster that dies is started again by systemd without
+    asking. `once`: the next start needs not ask either, whoever orders it."""
+    write_durably(member["pass"], boot_id() + (" once\n" if once else "\n"))
+
+
+def renew_pass(member):
+    """For a start that was decided in this boot, and that the death of who decided it has cut off."""
+    if (read_text(member["pass"]) or "").split()[:1] == [boot_id()]:
+        write_pass(member, once=True)
 
 
 # The shutdown checkpoint record: where it ends tells whether a standby has the whole of it.

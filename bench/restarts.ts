@@ -44,7 +44,7 @@ async function killOnce(cluster: DeclaredCluster, { writer }: Probe): Promise<nu
   // systemd counts starts, and gives up after ten within a minute: what we do here is not what that is for.
   await host.must({
     argv: [
-      ...["sh", "-c", 'kill -KILL "$(head -n 1 "$1/postmaster.pid")" && systemctl reset-failed "$2" 2>/dev/null; true'],
+      ...["sh", "-c", 'systemctl reset-failed "$2" 2>/dev/null; kill -KILL "$(head -n 1 "$1/postmaster.pid")"'],
       ...["sh", declaration.dataDirectory, paths.unit],
     ],
     limitSeconds: 20,

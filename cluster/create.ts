@@ -38,7 +38,9 @@ export async function createCluster(
     reachedMembers(observations)
       .filter(({ local }) => local.marker === undefined)
       .map(({ member }) =>
-        writeMarker(declared.cluster, access.member(member), member === primary ? "creating" : "cloning"),
+        writeMarker(declared.cluster, access.member(member), lock, {
+          state: member === primary ? "creating" : "cloning",
+        }),
       ),
   );
   return converge(access, lock, primary, goal, observations, reporter);

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { z } from "zod";
 import { UserError } from "../model/fault.ts";
 import { replicationRole, slotName } from "../model/names.ts";
+import { deadPeerOptions } from "../model/rendering.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
 import { askAgent } from "./agent.ts";
 import type { ClusterLock } from "./lock.ts";
@@ -88,8 +89,7 @@ export async function initializeData(access: ClusterAccess, lock: ClusterLock, m
     limitSeconds: 300,
     purpose: `initialise ${dataDirectory} of ${member.name}`,
   });
-  lock.assertHeld();
-  await writeMarker(cluster, member, "ready", await systemIdentifierOf(member));
+  await writeMarker(cluster, member, lock, { state: "ready", systemIdentifier: await systemIdentifierOf(member) });
 }
 
 /** A base backup from the primary: marked `cloning` before, `ready` afterwards; what an earlier one left is erased. */
@@ -103,10 +103,9 @@ export async function cloneData(
   const { cluster } = access.group;
   await clearData(access, lock, member, "cloning");
   await copyData(member, primary, member.declaration, reporter);
-  // A clone takes hours: what lies there now may be somebody else's, who began anew.
-  lock.assertHeld();
-  await markStandby(member);
-  await writeMarker(cluster, member, "ready", await systemIdentifierOf(member));
+  // A clone takes hours: what lies there now may be somebody else's, who began anew. Then this is refused.
+  const systemIdentifier = await systemIdentifierOf(member);
+  await writeMarker(cluster, member, lock, { state: "ready", systemIdentifier, standby: true });
 }
 
 /** Fills empty directories with a base backup from the primary. What an earlier one still does there was ended before. */
@@ -123,7 +122,17 @@ export async function copyData(
       ...["--pgdata", dataDirectory],
       ...(walDirectory === undefined ? [] : ["--waldir", walDirectory]),
       ...["--host", primary.declaration.replicationAddress, "--port", String(primary.declaration.port)],
-      ...["--username", replicationRole, "--no-password", "--wal-method", "stream", "--checkpoint", "fast"],
+      ...[
+        "--dbname",
+        deadPeerOptions,
+        "--username",
+        replicationRole,
+        "--no-password",
+        "--wal-method",
+        "stream",
+        "--checkpoint",
+        "fast",
+      ],
       ...["--slot", slotName(member.name), "--progress"],
     ]),
     limitSeconds: 24 * 3600,

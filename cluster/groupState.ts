@@ -1,3 +1,4 @@
+import { withoutForeignSecrets } from "../model/foreignLines.ts";
 import { endpointsOf, type Group } from "../model/group.ts";
 import type { Configuration, GroupState } from "../model/groupDiff.ts";
 import { memberHealth } from "../model/health.ts";
@@ -40,13 +41,17 @@ export function stateOf(
   const alterSystem: Record<string, Readonly<Record<string, "set">>> = {};
   const configuration: Record<string, Readonly<Record<string, string>>> = {};
   const unreachable: Record<string, string> = {};
+  const declared = declaredConfiguration(group);
   for (const seen of observations) {
     if (!seen.reached) {
       unreachable[seen.member] = seen.reason;
       continue;
     }
     configuration[seen.member] = Object.fromEntries(
-      Object.entries(seen.local.files).map(([path, text]) => [shortName(path), text]),
+      Object.entries(seen.local.files).map(([path, text]) => {
+        const name = shortName(path);
+        return [name, withoutForeignSecrets(text, declared[seen.member]?.[name])];
+      }),
     );
     const names = seen.postgres?.alterSystem ?? [];
     if (names.length > 0) alterSystem[seen.member] = Object.fromEntries(names.map((name) => [name, "set"] as const));

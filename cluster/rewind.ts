@@ -3,6 +3,7 @@ import { UserError } from "../model/fault.ts";
 import { lsnValue } from "../model/lsn.ts";
 import { replicationRole } from "../model/names.ts";
 import type { ReachedMember } from "../model/observation.ts";
+import { deadPeerOptions } from "../model/rendering.ts";
 import { type MemberAccess, withSession } from "./access.ts";
 import { askAgent } from "./agent.ts";
 import type { ClusterLock } from "./lock.ts";
@@ -85,7 +86,7 @@ export async function rewindData(member: MemberAccess, primary: MemberAccess, lo
       passfile: paths.passfile,
       source: [
         `host=${primary.declaration.replicationAddress} port=${primary.declaration.port} dbname=postgres`,
-        `user=${replicationRole} application_name=${member.name}`,
+        `user=${replicationRole} application_name=${member.name} ${deadPeerOptions}`,
       ].join(" "),
       marker: paths.marker,
       unit: paths.unit,

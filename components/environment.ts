@@ -81,10 +81,10 @@ function plannedMembers(environment: Environment, host: string): PlannedMember[]
   );
 }
 
-/** The server, and the small Python that the host helper needs. */
+/** The server; the small Python that the host helper needs; and what members ask each other with. */
 function packagesOf(environment: Environment, host: string): string[] {
   const versions = environment.clusters
     .filter((cluster) => cluster.members.some((member) => member.host === host))
     .map((cluster) => `postgresql-${cluster.postgresVersion}`);
-  return [...versions, "python3-minimal"];
+  return [...versions, "openssh-client", "python3-minimal", "sudo"];
 }

@@ -214,6 +214,9 @@ export function renderRole(shape: ClusterShape, member: MemberDeclaration, role:
   });
 }
 
+/** A connection whose other end has lost its power is given up within seconds, not within the kernel's hours. */
+export const deadPeerOptions = "tcp_user_timeout=5000 keepalives_idle=5 keepalives_interval=2 keepalives_count=3";
+
 /** A multi-host list that only a writable member satisfies: a standby finds the new primary by itself. */
 export function primaryConninfo(shape: ClusterShape, member: MemberDeclaration, upstream: "any" | string): string {
   const others = shape.members.filter(
@@ -229,9 +232,6 @@ export function primaryConninfo(shape: ClusterShape, member: MemberDeclaration, 
     `passfile=${memberPaths(shape.cluster, member.name).passfile}`,
     ...(upstream === "any" ? ["target_session_attrs=read-write"] : []),
     "connect_timeout=3",
-    "tcp_user_timeout=5000",
-    "keepalives_idle=5",
-    "keepalives_interval=2",
-    "keepalives_count=3",
+    deadPeerOptions,
   ].join(" ");
 }

@@ -3,7 +3,7 @@ import { dirname } from "node:path/posix";
 import { z } from "zod";
 import { agentProgram, startGate } from "../agent/program.ts";
 import { type Fault, UserError } from "../model/fault.ts";
-import { agentPath, memberPaths, startGatePath } from "../model/names.ts";
+import { agentPath, channelHome, memberPaths, startGatePath } from "../model/names.ts";
 import { CommandFailed, RemoteError } from "../remote/errors.ts";
 import { readFiles, writeFile } from "../remote/files.ts";
 import { checkInputs, lastSeen } from "./inputs.ts";
@@ -89,6 +89,8 @@ export const instance: ResourceType = {
           unitPath(declared),
           paths.configDirectory,
           paths.stateDirectory,
+          channelHome,
+          paths.authorized,
         ],
         limitSeconds: 30,
         purpose: `remove ${paths.unit}`,
@@ -102,13 +104,32 @@ export const instance: ResourceType = {
 
 const removeScript = `
 set -eu
-marker=$1 unit=$2; shift 2
+marker=$1 unit=$2 configuration=$3 state=$4 home=$5 part=$6
 [ ! -e "$marker" ] || exit 0
-rm -f "$unit" "$2/lock.json" "$2/lock.json.guard" "$2/rejoin.lock" "$2/rewind.log"
+rm -f "$unit"
+# Rights and epochs go together: one that stayed would speak of a cluster that is gone, and the next one begins at 1.
+for file in lock.json lock.json.guard journal.json ticket.json switch.json pass rejoin.lock rewind.log; do
+  rm -f "$state/$file"
+done
+for file in member.json known_hosts channel_key channel_key.pub; do rm -f "$configuration/$file"; done
 systemctl daemon-reload
-for directory in "$@"; do
+for directory in "$configuration" "$state"; do
   [ ! -d "$directory" ] || rmdir --ignore-fail-on-non-empty -p "$directory"
-done`;
+done
+[ -d "$home/authorized" ] || exit 0
+exec 9>"$home/authorized.lock"
+flock 9
+rm -f "$part"
+if [ -z "$(ls -A "$home/authorized")" ]; then
+  rm -f /etc/sudoers.d/pgha-channel
+  userdel pgha 2>/dev/null || true
+  rm -rf "$home"
+  rmdir --ignore-fail-on-non-empty "$(dirname "$home")"
+else
+  cat "$home/authorized/"* > "$home/.ssh/authorized_keys.new"
+  chmod 0644 "$home/.ssh/authorized_keys.new"
+  mv -f "$home/.ssh/authorized_keys.new" "$home/.ssh/authorized_keys"
+fi`;
 
 /** A unit that points elsewhere would start another database, or none, at the next boot: refused before it is written. */
 function movedDirectories(news: Properties, oldInputs: Properties | undefined): Fault[] {

@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { beforeEach, describe, expect, it } from "vitest";
 import { limitMilliseconds, soon } from "../support/helperProcess.ts";
 import { epoch, journal, scriptTarget, switchRecord, tells, ticketRecord } from "../support/pretendHandover.ts";
@@ -43,11 +43,27 @@ describe("PostgreSQL starts without a question", limits, () => {
     pg3.set("unreachable");
   });
 
-  it("as a primary whose process died in this boot", async () => {
+  it("as a primary whose process died in this boot, when systemd itself starts it again", async () => {
+    pg1.set("restarts", "1\n");
     pg1.startUnit();
     await expectStarts(pg1);
     expect(pg1.isWritable).toBe(true);
     expectNobodyAsked(pg1);
+  });
+
+  it("but not when it had failed for good and somebody starts it: another may have been promoted since", async () => {
+    pg1.startUnit();
+    await expect.poll(() => pg1.gateReason, soon).toMatch(/^only 1 of 3 members answer/);
+    expect(pg1.isRunning).toBe(false);
+  });
+
+  it("as a primary whose right to this start was just proved, and only to this one", async () => {
+    pg1.grantStart();
+    pg1.startUnit();
+    await expectStarts(pg1);
+    expect(pg1.isWritable).toBe(true);
+    expectNobodyAsked(pg1);
+    expect(readFileSync(pg1.paths.pass, "utf8")).not.toContain("once");
   });
 
   it("as a standby, after a boot too", async () => {

@@ -110,7 +110,7 @@ describe("what a stack file becomes", () => {
     ]);
     expect(propsOf(found, "pgha:index:Packages pg2-packages")).toEqual({
       host: "pg2",
-      names: ["postgresql-17", "python3-minimal"],
+      names: ["openssh-client", "postgresql-17", "python3-minimal", "sudo"],
     });
   });
 
@@ -123,7 +123,10 @@ describe("what a stack file becomes", () => {
       "pgha:index:Packages pg1-packages",
       "pgha:index:Preflight preflight",
     ]);
-    expect(propsOf(found, "pgha:index:Packages pg1-packages")).toEqual({ host: "pg1", names: ["python3-minimal"] });
+    expect(propsOf(found, "pgha:index:Packages pg1-packages")).toEqual({
+      host: "pg1",
+      names: ["openssh-client", "python3-minimal", "sudo"],
+    });
   });
 });
 
@@ -179,7 +182,7 @@ describe("a host", () => {
     });
     expect(propsOf(found, "pgha:index:Packages pg1-packages")).toEqual({
       host: "pg1",
-      names: ["auditd", "htop", "postgresql-17", "python3-minimal"],
+      names: ["auditd", "htop", "openssh-client", "postgresql-17", "python3-minimal", "sudo"],
     });
   });
 

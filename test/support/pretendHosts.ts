@@ -169,10 +169,16 @@ export class PretendHost {
   }
 
   get hasPass(): boolean {
-    return (
-      existsSync(this.paths.pass) &&
-      readFileSync(this.paths.pass, "utf8") === readFileSync(join(this.root, "boot_id"), "utf8")
-    );
+    return existsSync(this.paths.pass) && readFileSync(this.paths.pass, "utf8").split(/\s/)[0] === this.boot;
+  }
+
+  /** As whoever has just proved that this host's member is primary, and orders its start. */
+  grantStart(): void {
+    writeFileSync(this.paths.pass, `${this.boot} once\n`);
+  }
+
+  private get boot(): string {
+    return readFileSync(join(this.root, "boot_id"), "utf8").trim();
   }
 
   /** As systemd does it, boot gate included. */
