@@ -12,13 +12,19 @@ const hostKey = z
   .string(hostKeyExpected)
   .regex(/^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+=*( .*)?$/, hostKeyExpected.error);
 
+/** It is written into pg_ident.conf, too. */
+const accountName = z
+  .string()
+  .min(1)
+  .regex(/^[^\s"#]*$/, expected("the name of an account", "Leave out blanks, quotes and #.").error);
+
 const jumpSchema = z.strictObject({
   /** Name or IP address of the hop, as this machine reaches it. */
   address: z.string().min(1),
   /** Port of its sshd. Default 22. */
   port: port.default(22),
   /** The user who logs in there; needs no sudo. Default "root". */
-  user: z.string().min(1).default("root"),
+  user: accountName.default("root"),
   /** Its public key; checked on every connection. */
   hostKey,
 });
@@ -26,7 +32,7 @@ const jumpSchema = z.strictObject({
 /** `pgha:ssh`: how to reach the hosts. */
 const sshSchema = z.strictObject({
   /** The user who logs in; another one than root needs `sudo -n`. Default "root". */
-  user: z.string().min(1).default("root"),
+  user: accountName.default("root"),
   /** Port of sshd. Default 22. */
   port: port.default(22),
   /** Path of a private key on this machine; `~` is the home directory. Default: the agent at SSH_AUTH_SOCK. */
@@ -65,7 +71,7 @@ const hostSchema = z.strictObject({
   /** Port of sshd. Default: that of pgha:ssh. */
   sshPort: port.optional(),
   /** The user who logs in. Default: that of pgha:ssh. */
-  user: z.string().min(1).optional(),
+  user: accountName.optional(),
   /** Debian packages to hold on the host besides ours. Default: none. */
   packages: z
     .array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, expected("the name of a Debian package", "Correct it.").error))
