@@ -158,7 +158,7 @@ describe("two hosts", limits, () => {
   });
 
   it("has the old primary's intent on its disk before PostgreSQL is told to stop", async () => {
-    drive(pg2, "take", takeArguments());
+    expect(await drive(pg2, "take", takeArguments()).hear()).toEqual({ event: "armed" });
     const give = drive(pg1, "give", giveArguments());
     expect(await give.hear()).toEqual({ event: "armed" });
     const before = pg1.trace().length;
@@ -182,7 +182,7 @@ describe("two hosts", limits, () => {
 
   it("come back to the old primary when the target has not received everything", async () => {
     pg2.set("received", "1/30000D7\n");
-    drive(pg2, "take", takeArguments());
+    expect(await drive(pg2, "take", takeArguments()).hear()).toEqual({ event: "armed" });
     const give = drive(pg1, "give", giveArguments());
     expect(await give.hear()).toEqual({ event: "armed" });
     give.say("go");
@@ -194,7 +194,7 @@ describe("two hosts", limits, () => {
 
   it("agree after both lost their power while the ticket was on its way", async () => {
     pg2.set("received", "1/30000D7\n"); // so that it is not used yet
-    drive(pg2, "take", takeArguments());
+    expect(await drive(pg2, "take", takeArguments()).hear()).toEqual({ event: "armed" });
     const give = drive(pg1, "give", giveArguments());
     expect(await give.hear()).toEqual({ event: "armed" });
     give.say("go");
@@ -210,7 +210,7 @@ describe("two hosts", limits, () => {
 
   it("agree after the target's host lost its power between the ticket's use and the promotion", async () => {
     pg2.set("unpromotable");
-    drive(pg2, "take", takeArguments());
+    expect(await drive(pg2, "take", takeArguments()).hear()).toEqual({ event: "armed" });
     const give = drive(pg1, "give", giveArguments());
     expect(await give.hear()).toEqual({ event: "armed" });
     give.say("go");
