@@ -9,7 +9,7 @@ def verdict(own, answers, member_count):
         if answer.get("systemIdentifier") not in ("", own["systemIdentifier"]) and "timeline" in answer:
             return "%s holds another database (system identifier %s)" % (name, answer["systemIdentifier"])
         if answer.get("timeline", 0) > own["timeline"]:
-            return "%s is on timeline %d, this member on %d: it was promoted meanwhile" % (
+            return "%s is on timeline %d, this member on %d: another member was promoted meanwhile" % (
                 name,
                 answer["timeline"],
                 own["timeline"],

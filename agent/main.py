@@ -37,7 +37,10 @@ def main(words):
     if verb in VERBS:
         VERBS[verb](ast.literal_eval(words[1]))
     elif verb in UNIT_VERBS:
-        UNIT_VERBS[verb](words[1])
+        try:
+            UNIT_VERBS[verb](words[1])
+        except KeyboardInterrupt:  # how systemd ends an instance that still waits at its gate
+            sys.exit(1)
     elif verb == "channel" and all(re.fullmatch("[a-z][a-z0-9-]*", word) for word in words[1:3]) and len(words) == 3:
         channel(read_member("/etc/pgha/%s/%s/member.json" % (words[1], words[2])))
     else:

@@ -18,5 +18,11 @@ export async function recordEvidence(
     purpose: `show the shutdown checkpoint of ${access.group.cluster}`,
   });
   const line = result.stdout.split("\n").find((text) => text.includes("CHECKPOINT_SHUTDOWN"));
-  return line?.replaceAll(/\s+/g, " ").trim().slice(0, 140) ?? `pg_waldump: ${result.stderr.trim().split("\n")[0]}`;
+  // What follows tells about transactions, not about where it lies.
+  return (
+    line
+      ?.replaceAll(/\s+/g, " ")
+      .replace(/; fpw .*/, "")
+      .trim() ?? `pg_waldump: ${result.stderr.trim().split("\n")[0]}`
+  );
 }

@@ -186,7 +186,8 @@ describe("a primary that is not running, with every member read", () => {
   it("is not named when a member could not be read: that one may be the primary now", () => {
     expect(observed(down, unreachable("pg2"))).toEqual({
       kind: "unknown",
-      reason: "pg2 cannot be reached",
+      reason: "pg2 cannot be reached; pg1 is stopped",
+      stopped: ["pg1"],
     });
   });
 });
@@ -215,12 +216,20 @@ describe("a member could not be read", () => {
         postgres: { walReceiver: { status: "streaming", senderHost: "203.0.113.11", senderPort: 5433, timeline: 1 } },
       }),
     ],
-    ["is stopped", stopped("pg2", { local: { standbySignal: true } })],
     ["is empty", empty("pg2")],
   ])("names nobody of three when the only other one %s", (_, other) => {
     expect(observed(primary("pg1"), other, unreachable("pg3"))).toEqual({
       kind: "unknown",
       reason: "pg1 is writable, but only 1 of 3 members confirm it (pg3 cannot be reached)",
+    });
+  });
+
+  it("names nobody of three when the only other one is stopped, and says so: it could confirm", () => {
+    const other = stopped("pg2", { local: { standbySignal: true } });
+    expect(observed(primary("pg1"), other, unreachable("pg3"))).toEqual({
+      kind: "unknown",
+      reason: "pg1 is writable, but only 1 of 3 members confirm it (pg3 cannot be reached; pg2 is stopped)",
+      stopped: ["pg2"],
     });
   });
 
@@ -250,7 +259,8 @@ describe("a member could not be read", () => {
     const two = { postgres: { timeline: 2 } };
     expect(observed(stopped("pg1"), primary("pg2", two), standby("pg3", "pg2", two), unreachable("pg4"))).toEqual({
       kind: "unknown",
-      reason: "pg2 is writable, but only 2 of 4 members confirm it (pg4 cannot be reached)",
+      reason: "pg2 is writable, but only 2 of 4 members confirm it (pg4 cannot be reached; pg1 is stopped)",
+      stopped: ["pg1"],
     });
     expect(observed(unreachable("pg1"), primary("pg2", two), standby("pg3", "pg2", two))).toEqual({
       kind: "known",
@@ -304,7 +314,8 @@ describe("a member could not be read", () => {
     const starting = stopped("pg2", { local: { unit: "activating", standbySignal: true } });
     expect(observed(stopped("pg1"), starting)).toEqual({
       kind: "unknown",
-      reason: "PostgreSQL on pg2 does not answer (unit activating)",
+      reason: "PostgreSQL on pg2 does not answer (unit activating); pg1 is stopped",
+      stopped: ["pg1"],
     });
   });
 

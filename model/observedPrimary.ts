@@ -28,6 +28,8 @@ export type ObservedPrimary =
       readonly former?: string | undefined;
       /** Where standbys run and nobody is seen to be writable. */
       readonly missing?: MissingPrimary | undefined;
+      /** Whose data is there and whose service does not run: they could confirm who is primary. */
+      readonly stopped?: readonly string[] | undefined;
     };
 
 export interface MissingPrimary {
@@ -73,7 +75,8 @@ export function observePrimary(
     if (confirming.length * 2 > observations.length) return known;
     return {
       kind: "unknown",
-      reason: `${candidate.member} is writable, but only ${confirming.length} of ${observations.length} members confirm it (${unreadText(unread)})`,
+      reason: `${candidate.member} is writable, but only ${confirming.length} of ${observations.length} members confirm it (${[unreadText(unread), ...stoppedTexts(reached)].join("; ")})`,
+      ...stoppedOf(reached),
     };
   }
   if (unread.length > 0) return unknownWithout(unread, reached, endpoints);
@@ -94,6 +97,26 @@ function unreadText(unread: readonly MemberObservation[]): string {
   return [...(unreachable.length === 0 ? [] : [`${unreachable.join(" and ")} cannot be reached`]), ...silent].join(
     "; ",
   );
+}
+
+function stoppedMembers(reached: readonly ReachedMember[]): string[] {
+  return reached
+    .filter(({ local, postgres }) => {
+      const ends = local.unit === "inactive" || local.unit === "failed";
+      return postgres === undefined && local.dataDirectory === "data" && ends;
+    })
+    .map(({ member }) => member);
+}
+
+function stoppedOf(reached: readonly ReachedMember[]): { stopped?: readonly string[] } {
+  const stopped = stoppedMembers(reached);
+  return stopped.length === 0 ? {} : { stopped };
+}
+
+function stoppedTexts(reached: readonly ReachedMember[]): string[] {
+  const stopped = stoppedMembers(reached);
+  if (stopped.length === 0) return [];
+  return [`${stopped.join(" and ")} ${stopped.length === 1 ? "is" : "are"} stopped`];
 }
 
 /** Is it the candidate itself, or does it stream from there on the same timeline? */
@@ -119,11 +142,16 @@ function unknownWithout(
   reached: readonly ReachedMember[],
   endpoints: readonly Endpoint[],
 ): ObservedPrimary {
-  const reason = [unreadText(unread), ...upstreamTexts(reached, endpoints)].join("; ");
+  const reason = [unreadText(unread), ...stoppedTexts(reached), ...upstreamTexts(reached, endpoints)].join("; ");
   const standbys = reached.filter(({ postgres }) => postgres?.inRecovery === true);
-  if (standbys.length === 0) return { kind: "unknown", reason };
+  if (standbys.length === 0) return { kind: "unknown", reason, ...stoppedOf(reached) };
   const streaming = upstreamsOf(standbys, endpoints).flatMap(({ members }) => members);
-  return { kind: "unknown", reason, missing: { unread: unread.map(({ member }) => member), streaming } };
+  return {
+    kind: "unknown",
+    reason,
+    missing: { unread: unread.map(({ member }) => member), streaming },
+    ...stoppedOf(reached),
+  };
 }
 
 interface Upstream {

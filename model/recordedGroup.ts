@@ -47,6 +47,7 @@ const observedByKind: {
     reason: z.string(),
     former: z.string().optional(),
     missing: missing.optional(),
+    stopped: z.array(z.string()).optional(),
   }),
 };
 

@@ -157,7 +157,7 @@ const withoutPolicy: readonly [title: string, given: Given, expected: Situation]
         "  Nothing was touched.\n" +
         "  Promote nobody while it runs: two would be writable.\n" +
         "  If it is the primary: declare it under members: and primary: again, and switch over before you take it out.\n" +
-        "  If it is to go at once: stop it for good on its host, then `select pg_promote()` in psql on one of these, then `pulumi up`.",
+        "  If it is to go at once: stop it for good on its host, then `select pg_promote()` in psql (`su postgres -c psql`) on one of these, then `pulumi up`.",
     },
   ],
   [
@@ -170,7 +170,7 @@ const withoutPolicy: readonly [title: string, given: Given, expected: Situation]
         "  Nothing was touched.\n" +
         "  `pulumi up` never promotes: it cannot know which writes you can do without.\n" +
         "  Choose the member with the newest data (the highest timeline below). On its host: `systemctl start pgha-orders-MEMBER.service`,\n" +
-        "  then `select pg_promote()` in psql if it is a standby. Then run `pulumi up` again.",
+        "  then `select pg_promote()` in psql (`su postgres -c psql`) if it is a standby. Then run `pulumi up` again.",
     },
   ],
   [
@@ -204,9 +204,20 @@ const withoutPolicy: readonly [title: string, given: Given, expected: Situation]
         "who is primary cannot be told; nothing is changed that depends on it\n" +
         "  pg1 cannot be reached.\n" +
         "  Bring the members back, then run `pulumi up` again.\n" +
-        "  To fail over by hand: make sure that pg1 is off and stays off; then `select pg_promote()` in psql on the standby\n" +
+        "  To fail over by hand: make sure that pg1 is off and stays off; then `select pg_promote()` in psql (`su postgres -c psql`) on the standby\n" +
         "  with the newest data (the highest `select pg_last_wal_receive_lsn()`), then `pulumi up`.\n" +
         "  To go on without one for good: take it out of members: (that is your word that it is fenced: off, and never writable again).",
+    },
+  ],
+  [
+    "a member that could confirm who is primary is stopped: how to start it comes first",
+    { observed: { kind: "unknown", reason: "pg3 is writable, but only 1 of 3 members confirm it", stopped: ["pg1"] } },
+    {
+      kind: "unknown",
+      text:
+        "who is primary cannot be told; nothing is changed that depends on it\n" +
+        "  pg3 is writable, but only 1 of 3 members confirm it.\n" +
+        `  Start pg1 on its host: systemctl start pgha-orders-pg1.service\n${unknownWaysOut}`,
     },
   ],
   [

@@ -111,7 +111,7 @@ const table: readonly Row[] = [
         `no declared member is writable: ${observed.kind === "elsewhere" ? observed.text : ""}.`,
         "Promote nobody while it runs: two would be writable.",
         "If it is the primary: declare it under members: and primary: again, and switch over before you take it out.",
-        "If it is to go at once: stop it for good on its host, then `select pg_promote()` in psql on one of these, then `pulumi up`.",
+        "If it is to go at once: stop it for good on its host, then `select pg_promote()` in psql (`su postgres -c psql`) on one of these, then `pulumi up`.",
       ),
   },
   {
@@ -121,7 +121,7 @@ const table: readonly Row[] = [
         "no member is writable, and none is surely the primary.",
         "`pulumi up` never promotes: it cannot know which writes you can do without.",
         `Choose the member with the newest data (the highest timeline below). On its host: \`systemctl start ${memberPaths(cluster, "MEMBER").unit}\`,`,
-        "then `select pg_promote()` in psql if it is a standby. Then run `pulumi up` again.",
+        "then `select pg_promote()` in psql (`su postgres -c psql`) if it is a standby. Then run `pulumi up` again.",
       ),
   },
   {
@@ -289,7 +289,9 @@ function plannedSwitchover(from: string, to: string, applied: Applied | undefine
 }
 
 function waysOutOfUnknown(observed: ObservedPrimary, cluster: string): string[] {
-  const { former, missing } = observed.kind === "unknown" ? observed : {};
+  const { former, missing, stopped = [] } = observed.kind === "unknown" ? observed : {};
+  // Its boot gate keeps a former primary from coming back as one.
+  const start = stopped.map((member) => `Start ${member} on its host: ${startCommand(cluster, member)}`);
   if (former !== undefined) {
     return [
       `If the others are right: stop ${former} (${stopCommand(cluster, former)}), promote one of them if none is writable, then \`pulumi up\`.`,
@@ -298,19 +300,24 @@ function waysOutOfUnknown(observed: ObservedPrimary, cluster: string): string[] 
   }
   const bringBack = "Bring the members back, then run `pulumi up` again.";
   if (missing !== undefined && missing.streaming.length > 0) {
-    return ["Promote nobody: as long as standbys stream, a primary runs, and two would be writable.", bringBack];
+    return [
+      "Promote nobody: as long as standbys stream, a primary runs, and two would be writable.",
+      ...start,
+      bringBack,
+    ];
   }
   const fenced = "that is your word that it is fenced: off, and never writable again";
   if (missing !== undefined) {
     const away = `${missing.unread.join(" and ")} ${missing.unread.length === 1 ? "is off and stays" : "are off and stay"} off`;
     return [
+      ...start,
       bringBack,
-      `To fail over by hand: make sure that ${away}; then \`select pg_promote()\` in psql on the standby`,
+      `To fail over by hand: make sure that ${away}; then \`select pg_promote()\` in psql (\`su postgres -c psql\`) on the standby`,
       "with the newest data (the highest `select pg_last_wal_receive_lsn()`), then `pulumi up`.",
       `To go on without one for good: take it out of members: (${fenced}).`,
     ];
   }
-  return [bringBack, `One that is dead for good: take it out of members: (${fenced}).`];
+  return [...start, bringBack, `One that is dead for good: take it out of members: (${fenced}).`];
 }
 
 /** Of several that are writable. One that others have left behind is not named as long as those are members. */
@@ -323,6 +330,10 @@ function wayToKeep(kept: string, writable: readonly string[], ahead: readonly st
     );
   }
   return `To keep ${kept}: ${steps.join(", ")}, then \`pulumi up\`.`;
+}
+
+function startCommand(cluster: string, member: string): string {
+  return `systemctl start ${memberPaths(cluster, member).unit}`;
 }
 
 function stopCommand(cluster: string, member: string): string {

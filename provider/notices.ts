@@ -14,6 +14,13 @@ export function noticesOf(news: DeclaredGroup, olds: DeclaredGroup | undefined, 
   const notices = declarationNotices(news);
   const situation = situationOf(factsOf(news, olds, state));
   if (situation.kind === "drift" || situation.kind === "unknown") notices.push({ level: "warn", text: situation.text });
+  if (state.observed.kind === "stopped" && situation.kind !== "stop") {
+    const { member } = state.observed;
+    notices.push({
+      level: "warn",
+      text: `${member}, the primary, does not run, and nobody was promoted\n  \`pulumi up\` starts it as primary again.`,
+    });
+  }
   notices.push(...memberNotices(news, state));
   if (olds !== undefined && olds.onDestroy !== news.onDestroy) {
     notices.push({

@@ -110,7 +110,7 @@ describe("a former primary", limits, () => {
     pg3.set("data/pg_wal/00000004.history");
     pg1.reboot();
     pg1.startUnit();
-    await expectWaits(pg1, "pg3 is on timeline 4, this member on 3: it was promoted meanwhile");
+    await expectWaits(pg1, "pg3 is on timeline 4, this member on 3: another member was promoted meanwhile");
     expect(pg1.hasPass).toBe(false);
   });
 
@@ -134,7 +134,7 @@ describe("a former primary", limits, () => {
       ],
       [
         { pg2: state, pg3: { ...state, timeline: 4 } },
-        "pg3 is on timeline 4, this member on 3: it was promoted meanwhile",
+        "pg3 is on timeline 4, this member on 3: another member was promoted meanwhile",
       ],
       [{ pg2: state, pg3: { ...state, state: "in production" } }, "pg3 is in production"],
       [

@@ -63,7 +63,9 @@ async function failOver(from: string, to: string, rows: number): Promise<void> {
   await lab.heal();
   await lab.start(from);
   await awaited(`${from} to wait at its boot gate`, 60, async () =>
-    (await onHost(lab, from, ["cat", `/run/pgha/orders-${from}/gate`])).includes("it was promoted meanwhile"),
+    (await onHost(lab, from, ["cat", `/run/pgha/orders-${from}/gate`])).includes(
+      "another member was promoted meanwhile",
+    ),
   );
 }
 
