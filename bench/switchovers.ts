@@ -1,9 +1,11 @@
+import type { Moment } from "../cluster/outage.ts";
 import type { Reporter } from "../cluster/reporter.ts";
 import { switchOver } from "../cluster/switchOver.ts";
 import { underLock } from "../cluster/underLock.ts";
 import type { Lab } from "../lab/lab.ts";
 import type { DeclaredCluster } from "../test/support/declaredCluster.ts";
 import { archiveParameters, startArchive } from "./archive.ts";
+import { median } from "./figures.ts";
 import { startLoad } from "./load.ts";
 import { clock, noRows, type Probe, type Rows, startProbe, stopProbe } from "./probe.ts";
 import type { Measurement } from "./results.ts";
@@ -66,6 +68,8 @@ interface Series {
   readonly handovers: number[];
   readonly orchestrator: number[];
   readonly predictions: number[];
+  /** By step of the outage, in milliseconds from the step before. */
+  readonly steps: Map<string, number[]>;
   rows: Rows;
   /** Committed by pgbench beside the writer. */
   transactions: number;
@@ -78,6 +82,7 @@ async function measureVariant(bench: Bench, variant: Variant): Promise<void> {
     handovers: [],
     orchestrator: [],
     predictions: [],
+    steps: new Map(),
     rows: noRows,
     transactions: 0,
     loadSeconds: 0,
@@ -165,11 +170,27 @@ async function measureRound(
   series.handovers.push(handover === undefined ? gap : handover.milliseconds / 1000);
   series.orchestrator.push(report.outageMilliseconds / 1000);
   series.predictions.push(report.predictedMilliseconds / 1000);
+  collectSteps(series, report.moments);
   const moments = report.moments.map((moment) => `${moment.what} +${moment.milliseconds.toFixed(0)}`).join(", ");
   const ofHandover = handover === undefined ? "" : ` (handover ${secondsText(handover.milliseconds / 1000)})`;
   bench.report(
     `${variant.what}, round ${series.gaps.length}: ${from} -> ${to}, gap ${secondsText(gap)}${ofHandover}, predicted ${secondsText(report.predictedMilliseconds / 1000)} (${moments})`,
   );
+}
+
+/** Until the first acknowledged commit: what follows is outside the outage. */
+function collectSteps({ steps }: Series, moments: readonly Moment[]): void {
+  let before = 0;
+  for (const { what, milliseconds } of moments) {
+    steps.set(what, [...(steps.get(what) ?? []), milliseconds - before]);
+    before = milliseconds;
+    if (what === "acknowledged") return;
+  }
+}
+
+function stepsText({ steps }: Series): string {
+  const parts = [...steps].map(([what, milliseconds]) => `${what} ${(median(milliseconds) ?? 0).toFixed(0)} ms`);
+  return `where the outage's time goes, median of each step from the one before: ${parts.join(", ")}`;
 }
 
 function measurementOf(variant: Variant, series: Series): Measurement {
@@ -183,6 +204,7 @@ function measurementOf(variant: Variant, series: Series): Measurement {
     predictedSeconds: series.predictions,
     rows: series.rows,
     notes: [
+      stepsText(series),
       `the gap in which the server changed alone, by round: ${list(series.handovers)}`,
       ...(variant.load === true ? [load] : []),
       `outage as the orchestrator measured it, by round: ${list(series.orchestrator)}`,

@@ -319,7 +319,7 @@ const withoutPolicy: readonly [title: string, given: Given, expected: Situation]
       doubtful: true,
       text:
         "planned switchover pg2 -> pg1: the line primary: was changed\n" +
-        "  pg1 was primary until a failover to pg2, which primary: pg2 acknowledged. Is this an old stack file, merged by mistake?\n" +
+        "  primary: named pg1 before, until primary: pg2 acknowledged what was found. Is this an old stack file, merged by mistake?\n" +
         "  To keep pg2: primary: pg2.",
     },
   ],

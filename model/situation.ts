@@ -282,7 +282,7 @@ function plannedSwitchover(from: string, to: string, applied: Applied | undefine
     doubtful: true,
     text: [
       heading,
-      `  ${to} was primary until a failover to ${from}, which primary: ${from} acknowledged. Is this an old stack file, merged by mistake?`,
+      `  primary: named ${to} before, until primary: ${from} acknowledged what was found. Is this an old stack file, merged by mistake?`,
       `  To keep ${from}: primary: ${from}.`,
     ].join("\n"),
   };

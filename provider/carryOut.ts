@@ -213,9 +213,7 @@ function appliedAfter({ observed }: GroupState, recorded: Applied | undefined, d
   if (observed.kind !== "known") return recorded;
   const { systemIdentifier, timeline } = observed;
   const kept = recorded?.member === done.applied ? recorded.failedOverFrom : undefined;
-  // What was only recorded as declared, without ever being primary, was not failed over from.
-  const promotedSince = recorded !== undefined && timeline > recorded.timeline;
-  const failedOverFrom = (promotedSince ? done.failedOverFrom : undefined) ?? kept;
+  const failedOverFrom = done.failedOverFrom ?? kept;
   return {
     member: done.applied,
     systemIdentifier,

@@ -91,7 +91,7 @@ test("an old stack file, merged by mistake after that, is shown as the switchove
   expectExit(preview, 0);
   expect(plain(preview.output)).toContain('~ primary: "pg2" => "pg1"');
   expect(said(preview)).toContain(`warning: orders: planned switchover pg2 -> pg1: the line primary: was changed
-pg1 was primary until a failover to pg2, which primary: pg2 acknowledged. Is this an old stack file, merged by mistake?
+primary: named pg1 before, until primary: pg2 acknowledged what was found. Is this an old stack file, merged by mistake?
 To keep pg2: primary: pg2.`);
   expect(await touchable(cluster)).toEqual(before);
   await cluster.declare("primary", "pg2");
