@@ -40,7 +40,7 @@ test("the primary's host dies: nobody is promoted, preview and up say why, and w
   for (const ran of [await cluster.stack.preview(), await cluster.stack.up()]) {
     expectExit(ran, 0);
     expect(said(ran)).toMatch(
-      /who is primary cannot be told; nothing is changed that depends on it\npg1 cannot be reached\.\nBring the members back, then run `pulumi up` again\.\nTo fail over by hand: make sure that pg1 is off and stays off; then `select pg_promote\(\)` in psql on the standby\nwith the newest data \(the highest `select pg_last_wal_receive_lsn\(\)`\), then `pulumi up`\.\nTo go on without one for good: take it out of members: \(that is your word that it is fenced: off, and never writable again\)\./,
+      /who is primary cannot be told; nothing is changed that depends on it\npg1 cannot be reached\.\nBring the members back, then run `pulumi up` again\.\nTo fail over by hand: make sure that pg1 is off and stays off; then `select pg_promote\(\)` in psql \(`su postgres -c psql`\) on the standby\nwith the newest data \(the highest `select pg_last_wal_receive_lsn\(\)`\), then `pulumi up`\.\nTo go on without one for good: take it out of members: \(that is your word that it is fenced: off, and never writable again\)\./,
     );
     expect(said(ran)).toMatch(/1 of 3 members unreachable; nothing is changed there\npg1: .+/);
   }

@@ -154,7 +154,7 @@ test("taking the living primary out of the members stops in preview and up, and 
 Nothing was touched.
 Promote nobody while it runs: two would be writable.
 If it is the primary: declare it under members: and primary: again, and switch over before you take it out.
-If it is to go at once: stop it for good on its host, then \`select pg_promote()\` in psql on one of these, then \`pulumi up\`.
+If it is to go at once: stop it for good on its host, then \`select pg_promote()\` in psql (\`su postgres -c psql\`) on one of these, then \`pulumi up\`.
 pg1: standby, timeline 2, streaming from ${source}
 pg3: standby, timeline 2, streaming from ${source}`,
     );
@@ -259,7 +259,7 @@ test("no writable member is a report under every onDrift, and nobody is promoted
 Nothing was touched.
 \`pulumi up\` never promotes: it cannot know which writes you can do without.
 Choose the member with the newest data (the highest timeline below). On its host: \`systemctl start pgha-orders-MEMBER.service\`,
-then \`select pg_promote()\` in psql if it is a standby. Then run \`pulumi up\` again.
+then \`select pg_promote()\` in psql (\`su postgres -c psql\`) if it is a standby. Then run \`pulumi up\` again.
 pg2: not running (unit inactive, shut down, timeline 2)
 pg3: not running (unit inactive, shut down in recovery, timeline 2)`,
   );
