@@ -163,7 +163,9 @@ install -d -o root -g root -m 0700 /var/lib/pgha "$(dirname "$state")" "$state"
 install -d -o postgres -g postgres -m 0750 "$log"
 [ ! -e "$marker" ] || exit 0
 for directory in "$@"; do
-  mkdir -p "$(dirname "$directory")"
+  # Owned by postgres as Debian has it, so that a member whose directory somebody removed can be begun anew there.
+  parent=$(dirname "$directory")
+  [ -d "$parent" ] || { mkdir -p "$parent"; chown postgres:postgres "$parent"; }
   [ -e "$directory" ] || mkdir "$directory"
   [ -n "$(ls -A "$directory")" ] || { chown postgres:postgres "$directory"; chmod 0700 "$directory"; }
 done`;
