@@ -67,7 +67,7 @@ describe("a planned switchover of three members", () => {
     const lsn = /pg2 had the whole shutdown checkpoint (\S+) of pg1/.exec(report)?.[1] ?? "no LSN in the report";
     const [high, low] = lsn.split("/");
     expect(report).toContain(`lsn: ${high}/${low?.padStart(8, "0")}`);
-    expect(report).toContain(`desc: CHECKPOINT_SHUTDOWN redo ${lsn}; tli 1; prev tli 1;`);
+    expect(report).toContain(`desc: CHECKPOINT_SHUTDOWN redo ${lsn}; tli 1; prev tli 1`);
 
     await cluster.declare("primary", "pg3");
     await cluster.declare("synchronous", { priority: 1 });
