@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { z } from "zod";
 import { buildEnvironment } from "../components/environment.ts";
 import { parseEnvironment } from "../model/declaration.ts";
 import { type Fault, FaultsFound, UserError } from "../model/fault.ts";
@@ -23,9 +24,12 @@ async function build() {
     throw new UserError("pgha: found Windows, expected Linux or macOS. Run pulumi inside WSL.");
   }
   const config = new pulumi.Config("pgha");
-  const { environment, faults } = parseEnvironment(
-    Object.fromEntries(declarationKeys.map((key) => [key, config.get(key)])),
-  );
+  const secrets = secretDeclarations();
+  // Of a key that holds a secret nothing else is said: what was found there would be shown.
+  const { environment, faults } =
+    secrets.length > 0
+      ? { environment: undefined, faults: secrets }
+      : parseEnvironment(Object.fromEntries(declarationKeys.map((key) => [key, config.get(key)])));
   const passwords = parsePasswords({
     superuserPassword: config.get("superuserPassword"),
     replicationPassword: config.get("replicationPassword"),
@@ -66,6 +70,26 @@ function unknownKeys(): Fault[] {
       found: "a key that is not known",
       expected: `one of ${known.map((name) => `pgha:${name}`).join(", ")}`,
       remedy: "Correct its spelling or remove it.",
+    }));
+}
+
+/** By which Pulumi tells a program the keys whose value is a secret, or holds one somewhere: a list in JSON. */
+const secretKeysVariable = "PULUMI_CONFIG_SECRET_KEYS";
+
+/**
+ * A declaration is shown in previews and stands in the state in clear, and Pulumi tells only the key that a secret is
+ * under, not which part of its value it is: so none may be there.
+ */
+function secretDeclarations(): Fault[] {
+  const secret = z.array(z.string()).parse(JSON.parse(process.env[secretKeysVariable] || "[]"));
+  return declarationKeys
+    .map((key) => `pgha:${key}`)
+    .filter((key) => secret.includes(key))
+    .map((key) => ({
+      path: [key],
+      found: "a secret (secure:)",
+      expected: "plain values: what is declared here is shown in previews and stands in the state in clear",
+      remedy: `Write the value in clear, or remove it. Passwords have keys of their own: ${passwordKeys.map((name) => `pgha:${name}`).join(", ")}.`,
     }));
 }
 

@@ -113,6 +113,39 @@ describe("a stack file with faults", () => {
     ]);
   });
 
+  it("is refused a secret anywhere in a declaration, which would stand in the state in clear", async () => {
+    const { preview, up, pulumi, exportState } = await open({
+      "pgha:ssh": { user: "root" },
+      "pgha:hosts": hosts,
+      "pgha:networks": { office: "198.51.100.0/24" },
+      "pgha:clusters": { orders: { ...orders, primary: "pg9" } },
+      "pgha:superuserPassword": "xyzzy-plain",
+    });
+    for (const path of [
+      "pgha:ssh.user",
+      "pgha:hosts.pg1.user",
+      "pgha:networks.office",
+      "pgha:clusters.orders.parameters.primary_conninfo",
+    ]) {
+      expect((await pulumi("config", "set", "--secret", "--path", path, "xyzzy-secret")).exitCode).toBe(0);
+    }
+    const previewed = await preview();
+    expect(previewed.exitCode).not.toBe(0);
+    const refused = (key: string) =>
+      `${key}: found a secret (secure:), expected plain values: what is declared here is shown in previews and stands in the state in clear. Write the value in clear, or remove it. Passwords have keys of their own: pgha:superuserPassword, pgha:replicationPassword.`;
+    expect(message(previewed, "to correct")).toEqual([
+      "error: stacks/Pulumi.cli.yaml: 4 to correct; no host was touched.",
+      refused("pgha:ssh"),
+      refused("pgha:hosts"),
+      refused("pgha:networks"),
+      refused("pgha:clusters"),
+    ]);
+    const applied = await up();
+    expect(applied.exitCode).not.toBe(0);
+    expect(applied.output).not.toContain("pgha:index:");
+    expect(previewed.output + applied.output + (await exportState())).not.toContain("xyzzy");
+  });
+
   it("is answered about as quickly as one without: nobody waits for a stack trace to be formatted", async () => {
     const { preview, edit } = await open({});
     const without = await preview();
