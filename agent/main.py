@@ -16,6 +16,7 @@ VERBS = {
     "admit": admit,
     "back": back,
     "give_way": give_way,
+    "next_start": next_start,
     "take_back": take_back,
     "complete": complete,
     "stray": stray,

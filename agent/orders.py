@@ -92,6 +92,25 @@ def drive(arguments):
     relay(connection)
 
 
+def next_start(arguments):
+    """As what the member starts the next time. As a primary only while it is one: since that was seen it may have been
+    stopped, and another one promoted."""
+    member, role = read_member(arguments["member"]), arguments["role"]
+    result = role
+
+    def change():
+        nonlocal result
+        if role == "standby":
+            mark_standby(member)
+        elif is_primary(member):
+            unmark_standby(member)
+        else:
+            result = "not primary"
+
+    if while_held(arguments, change):
+        say(result=result)
+
+
 def write_marker(arguments):
     """How far the member's data is: what decides whether it may be started, or removed."""
 

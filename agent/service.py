@@ -60,6 +60,10 @@ def postmaster_pid(member):
     return pid if command and member["dataDirectory"] in command else None
 
 
+def is_primary(member):
+    return postmaster_pid(member) is not None and read_control(open_control(member["dataDirectory"]))[1] == IN_PRODUCTION
+
+
 def promote(member):
     """As pg_promote() does it: a file, and a signal."""
     pid = postmaster_pid(member)

@@ -15,14 +15,14 @@ import { steadyRole } from "../model/rendering.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 import { ensureChannel } from "./channel.ts";
 import { layConfiguration, layPassfile, layRole, reloadConfiguration } from "./configuration.ts";
-import { cloneData, initializeData, unmarkStandby } from "./data.ts";
+import { cloneData, initializeData } from "./data.ts";
 import type { Goal } from "./decide.ts";
 import type { ClusterLock } from "./lock.ts";
 import { observeMembers } from "./observe.ts";
 import { decideReplicationPassword, decideSuperuserPassword, type Passwords } from "./passwords.ts";
 import { rejoin, removeReplaced } from "./rejoin.ts";
 import { type Reporter, stopIfCancelled } from "./reporter.ts";
-import { admitPrimary } from "./restore.ts";
+import { admitPrimary, unmarkStandby } from "./restore.ts";
 import { ensureReplicationRole, ensureSlots, ensureSuperuserPassword } from "./roles.ts";
 import { startService } from "./service.ts";
 import { lookAtStrays } from "./strays.ts";
@@ -70,7 +70,7 @@ export async function converge(
   }
   if (of(primary).postgres === undefined) await admitPrimary(primary, lock);
   await ensureRunning(lock, primary, of(primary), reporter);
-  if (of(primary).postgres?.inRecovery === false && of(primary).local.standbySignal) await unmarkStandby(primary);
+  if (of(primary).postgres?.inRecovery === false && of(primary).local.standbySignal) await unmarkStandby(primary, lock);
   await ensureReplicationRole(primary, replication);
   await ensureSlots(access, primary);
 

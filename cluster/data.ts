@@ -164,33 +164,6 @@ export function cloneProgress(line: string): string | undefined {
   return `cloning, ${bytes(match[1])} of ${bytes(match[2])} (${match[3]} %)`;
 }
 
-/** The next start is as a primary: only for one that is writable, or was proved to be the only one that may be. */
-export async function unmarkStandby(member: MemberAccess): Promise<void> {
-  await member.host.must({
-    argv: [
-      "sh",
-      "-c",
-      'rm -f "$1" && sync "$(dirname "$1")"',
-      "sh",
-      `${member.declaration.dataDirectory}/standby.signal`,
-    ],
-    as: "postgres",
-    limitSeconds: 20,
-    purpose: `keep ${member.name} primary at its next start`,
-  });
-}
-
-/** The next start is as a standby. Durable when it returns. */
-export async function markStandby(member: MemberAccess): Promise<void> {
-  const signal = `${member.declaration.dataDirectory}/standby.signal`;
-  await member.host.must({
-    argv: ["sh", "-c", 'touch "$1" && sync "$1" "$(dirname "$1")"', "sh", signal],
-    as: "postgres",
-    limitSeconds: 20,
-    purpose: `make ${member.name} a standby`,
-  });
-}
-
 async function systemIdentifierOf(member: MemberAccess): Promise<string> {
   const text = await member.host.must({
     argv: [`${member.programs}/pg_controldata`, "-D", member.declaration.dataDirectory],

@@ -5,13 +5,19 @@ import { steadyRole } from "../model/rendering.ts";
 import { openJournal, type Recovery, recoveryOf } from "../model/unfinished.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 import { layRole } from "./configuration.ts";
-import { unmarkStandby } from "./data.ts";
 import { removeJournal } from "./journal.ts";
 import type { ClusterLock } from "./lock.ts";
 import { observeMembers } from "./observe.ts";
 import { undoQuiet } from "./quiet.ts";
 import type { Reporter } from "./reporter.ts";
-import { admitPrimary, completePromotion, giveWay, restoreOldPrimary, takeTicketBack } from "./restore.ts";
+import {
+  admitPrimary,
+  completePromotion,
+  giveWay,
+  restoreOldPrimary,
+  takeTicketBack,
+  unmarkStandby,
+} from "./restore.ts";
 import { resetSlots } from "./roles.ts";
 import { startService, stopService } from "./service.ts";
 import { waitFor } from "./waitFor.ts";
@@ -57,7 +63,7 @@ async function carryOut(scene: Scene, recovery: Recovery): Promise<void> {
     case "clear":
       await revoke(scene);
       // A stop that never took effect may have left it: the next restart would come back as a standby.
-      await unmarkStandby(access.member(journal.from));
+      await unmarkStandby(access.member(journal.from), scene.lock);
       reporter.info(`${handover} had stopped nobody: undone`);
       break;
     case "restore":

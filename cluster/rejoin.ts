@@ -5,12 +5,13 @@ import { type OwnWal, planClone, planRejoins, type Rejoin, rejoinFacts } from ".
 import { steadyRole } from "../model/rendering.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 import { layRole } from "./configuration.ts";
-import { cloneData, markStandby } from "./data.ts";
+import { cloneData } from "./data.ts";
 import { keepOwnWal } from "./keep.ts";
 import type { ClusterLock } from "./lock.ts";
 import { observeMembers } from "./observe.ts";
 import { cloneBeside, discardReplaced, giveUpData, swapIn } from "./replace.ts";
 import type { Reporter } from "./reporter.ts";
+import { markStandby } from "./restore.ts";
 import { rewindData, stopReplayed } from "./rewind.ts";
 import { ensureSlots, resetSlots } from "./roles.ts";
 import { startService, stopService } from "./service.ts";
@@ -69,13 +70,13 @@ function seenOf(observations: readonly MemberObservation[], member: MemberAccess
 }
 
 async function follow(back: Return, seen: ReachedMember, formerPrimary: boolean): Promise<void> {
-  const { access, member, primary, reporter } = back;
+  const { access, lock, member, primary, reporter } = back;
   if (seen.postgres === undefined) {
     reporter.progress(`${member.name}: starting PostgreSQL`);
     if (formerPrimary) {
       // It may be on its way up as a primary, or wait at its boot gate.
       await stopService(member, stopLimitSeconds);
-      await markStandby(member);
+      await markStandby(member, lock);
     }
     await startService(member, startLimitSeconds);
   }

@@ -92,3 +92,35 @@ export async function admitPrimary(primary: MemberAccess, lock: Pick<ClusterLock
   );
   if (answer.result === "lock lost") throw refuseLost(`${primary.name} was not started as primary`, answer);
 }
+
+/** The next start is as a standby. Durable when it returns. */
+export function markStandby(member: MemberAccess, lock: Pick<ClusterLock, "epoch">): Promise<void> {
+  return orderNextStart(member, "standby", lock);
+}
+
+/** The next start is as a primary. Refused on the host for one that is no primary there and then. */
+export function unmarkStandby(member: MemberAccess, lock: Pick<ClusterLock, "epoch">): Promise<void> {
+  return orderNextStart(member, "primary", lock);
+}
+
+async function orderNextStart(
+  member: MemberAccess,
+  role: "standby" | "primary",
+  lock: Pick<ClusterLock, "epoch">,
+): Promise<void> {
+  const { memberFile, lock: path } = member.paths;
+  const what = `let the next start of ${member.name} be as a ${role}`;
+  const answer = await askAgent(
+    member.host,
+    "next_start",
+    { member: memberFile, lock: path, epoch: lock.epoch, role },
+    z.union([z.object({ result: z.enum(["standby", "primary", "not primary"]) }), lockLost]),
+    { limitSeconds: 20, purpose: what },
+  );
+  if (answer.result === "lock lost") throw refuseLost(`could not ${what}`, answer);
+  if (answer.result === "not primary") {
+    throw new UserError(
+      `could not ${what}: it is no longer writable, and its standby.signal was left.\n  Run \`pulumi up\` again: it goes on from what it finds.`,
+    );
+  }
+}

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { limitMilliseconds } from "../support/helperProcess.ts";
 import { epoch, journal, switchRecord } from "../support/pretendHandover.ts";
-import { type PretendHost, pretendHosts } from "../support/pretendHosts.ts";
+import { type Lock, type PretendHost, pretendHosts, state } from "../support/pretendHosts.ts";
 
 /* What a host does only for the orchestrator that holds its lock: here of epoch 7, the unfinished handover's is 5. */
 const hosts = pretendHosts();
@@ -43,6 +43,51 @@ describe("the order to give way", limits, () => {
     expect(await order("give_way", { journal: epoch })).toMatchObject([lost]);
     expect(pg1.calls()).toEqual([]);
     expect(pg1.read("switch")).toEqual(switchRecord("stopping"));
+  });
+});
+
+describe("the order that settles as what a member starts next", limits, () => {
+  it("makes it a standby, durably, before that is said", async () => {
+    expect(await order("next_start", { role: "standby" })).toEqual([{ result: "standby" }]);
+    expect(pg1.standbySignal).toBe(true);
+    expect(pg1.trace()).toEqual(["sync standby.signal", expect.stringMatching(/^sync .*-pg1$/)]);
+  });
+
+  it("lets one that is primary stay it, and may be repeated", async () => {
+    await pg1.startPostmaster();
+    pg1.set("data/standby.signal");
+    expect(await order("next_start", { role: "primary" })).toEqual([{ result: "primary" }]);
+    expect(pg1.standbySignal).toBe(false);
+    expect(pg1.trace()).toEqual(["unlink standby.signal", expect.stringMatching(/^sync .*-pg1$/)]);
+    expect(await order("next_start", { role: "primary" })).toEqual([{ result: "primary" }]);
+  });
+
+  it("does not make one primary that runs as a standby", async () => {
+    pg1.set("data/standby.signal");
+    await pg1.startPostmaster();
+    expect(await order("next_start", { role: "primary" })).toEqual([{ result: "not primary" }]);
+    expect(pg1.standbySignal).toBe(true);
+  });
+
+  it("does not make one primary whose PostgreSQL is gone, though its pg_control says that it runs", async () => {
+    pg1.set("data/standby.signal");
+    pg1.layControl({ state: state.inProduction });
+    expect(await order("next_start", { role: "primary" })).toEqual([{ result: "not primary" }]);
+    expect(pg1.standbySignal).toBe(true);
+  });
+
+  it.each<[string, Partial<Lock>]>([
+    ["is somebody else's", { epoch: later + 1 }],
+    ["ran out", { epoch: later, renewedSecondsAgo: 31 }],
+    ["was given back", { epoch: later, holder: "" }],
+  ])("is refused when the lock %s", async (_, overrides) => {
+    pg1.layLock(overrides);
+    expect(await order("next_start", { role: "standby" })).toMatchObject([{ result: "lock lost" }]);
+    expect(pg1.standbySignal).toBe(false);
+    await pg1.startPostmaster();
+    pg1.set("data/standby.signal");
+    expect(await order("next_start", { role: "primary" })).toMatchObject([{ result: "lock lost" }]);
+    expect(pg1.standbySignal).toBe(true);
   });
 });
 

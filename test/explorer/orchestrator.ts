@@ -63,7 +63,7 @@ function execute(world: World, order: Order, epoch: number, rules: Rules): Outco
     case "stop":
       return isStopping ? wait : done(stopPostgres(host, rules));
     case "unmark":
-      return done({ standbySignal: false });
+      return isHeld(host.lock, epoch) && host.postgres === "primary" ? done({ standbySignal: false }) : refused;
     case "admit":
       return isHeld(host.lock, epoch) ? done({ pass: true }) : refused;
   }
