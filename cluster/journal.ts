@@ -1,10 +1,6 @@
-import { z } from "zod";
 import type { Journal } from "../model/observation.ts";
 import type { MemberAccess } from "./access.ts";
-import { askAgent } from "./agent.ts";
-import { type ClusterLock, lockLost, refuseLost } from "./lock.ts";
-
-type Hold = Pick<ClusterLock, "epoch">;
+import { type Hold, orderUnderLock } from "./order.ts";
 
 /**
  * Written before a handover touches anything, so that whoever comes next knows what was begun. Durable when it returns.
@@ -12,28 +8,28 @@ type Hold = Pick<ClusterLock, "epoch">;
  */
 export async function writeJournal(members: readonly MemberAccess[], journal: Journal, lock: Hold): Promise<void> {
   const text = `${JSON.stringify(journal)}\n`;
-  await Promise.all(members.map((member) => changeJournal(member, lock, "write_journal", { text })));
+  await Promise.all(
+    members.map((member) =>
+      orderUnderLock(member, lock, {
+        verb: "write_journal",
+        values: { path: member.paths.journal, text },
+        answers: ["written"],
+        purpose: `write the journal of ${member.name}`,
+      }),
+    ),
+  );
 }
 
 /** Removes the journal where it is of this epoch or older: one that somebody else began meanwhile is not ours to remove. */
 export async function removeJournal(members: readonly MemberAccess[], journal: number, lock: Hold): Promise<void> {
-  await Promise.all(members.map((member) => changeJournal(member, lock, "remove_journal", { journal })));
-}
-
-async function changeJournal(
-  member: MemberAccess,
-  { epoch }: Hold,
-  verb: "write_journal" | "remove_journal",
-  values: { readonly text: string } | { readonly journal: number },
-): Promise<void> {
-  const { lock, journal: path } = member.paths;
-  const what = `${verb === "write_journal" ? "write" : "remove"} the journal of ${member.name}`;
-  const answer = await askAgent(
-    member.host,
-    verb,
-    { lock, epoch, path, ...values },
-    z.union([z.object({ result: z.enum(["written", "removed"]) }), lockLost]),
-    { limitSeconds: 20, purpose: what },
+  await Promise.all(
+    members.map((member) =>
+      orderUnderLock(member, lock, {
+        verb: "remove_journal",
+        values: { path: member.paths.journal, journal },
+        answers: ["removed"],
+        purpose: `remove the journal of ${member.name}`,
+      }),
+    ),
   );
-  if (answer.result === "lock lost") throw refuseLost(`could not ${what}`, answer);
 }

@@ -143,17 +143,3 @@ async function releaseOne({ conversation }: Holding): Promise<void> {
   }
   conversation.end();
 }
-
-/** What a host answers to an order that it carries out only for the holder of its lock. */
-export const lockLost = z.object({
-  result: z.literal("lock lost"),
-  holder: z.string(),
-  since: z.string(),
-  alive: z.boolean(),
-});
-type LockLost = z.infer<typeof lockLost>;
-
-export function refuseLost(what: string, { alive, holder, since }: LockLost): UserError {
-  const why = alive ? `${holder} holds the cluster since ${since}` : "the lock ran out";
-  return new UserError(`${what}: ${why}.\n  Run \`pulumi up\` again: it goes on from what it finds.`);
-}

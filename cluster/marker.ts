@@ -1,9 +1,7 @@
-import { z } from "zod";
 import type { Marker } from "../model/observation.ts";
 import { removeFile } from "../remote/files.ts";
 import type { MemberAccess } from "./access.ts";
-import { askAgent } from "./agent.ts";
-import { type ClusterLock, lockLost, refuseLost } from "./lock.ts";
+import { type Hold, orderUnderLock } from "./order.ts";
 
 /**
  * The marker says whose data lies in the data directory and how far it is. It is written before data is, and only while the
@@ -12,7 +10,7 @@ import { type ClusterLock, lockLost, refuseLost } from "./lock.ts";
 export async function writeMarker(
   cluster: string,
   member: MemberAccess,
-  lock: Pick<ClusterLock, "epoch">,
+  lock: Hold,
   written: Pick<Marker, "state" | "systemIdentifier"> & { readonly standby?: boolean },
 ): Promise<void> {
   const { state, systemIdentifier, standby = false } = written;
@@ -24,22 +22,17 @@ export async function writeMarker(
     ...(systemIdentifier === undefined ? {} : { systemIdentifier }),
     dataDirectory,
   };
-  const what = `mark the data of ${member.name} as ${state}`;
-  const answer = await askAgent(
-    member.host,
-    "write_marker",
-    {
-      lock: member.paths.lock,
-      epoch: lock.epoch,
+  await orderUnderLock(member, lock, {
+    verb: "write_marker",
+    values: {
       marker: member.paths.marker,
       text: `${JSON.stringify(marker)}\n`,
       dataDirectory,
       standby: standby ? 1 : 0,
     },
-    z.union([z.object({ result: z.literal("written") }), lockLost]),
-    { limitSeconds: 20, purpose: what },
-  );
-  if (answer.result === "lock lost") throw refuseLost(`could not ${what}`, answer);
+    answers: ["written"],
+    purpose: `mark the data of ${member.name} as ${state}`,
+  });
 }
 
 export async function removeMarker(member: MemberAccess): Promise<void> {

@@ -4,7 +4,7 @@ import type { Journal } from "../model/observation.ts";
 import type { MemberAccess } from "./access.ts";
 import { askAgent } from "./agent.ts";
 import { writeJournal } from "./journal.ts";
-import { type ClusterLock, lockLost, refuseLost } from "./lock.ts";
+import { type Hold, orderUnderLock } from "./order.ts";
 import { waitForService } from "./service.ts";
 import { startUnit, unitEvent } from "./units.ts";
 
@@ -15,11 +15,7 @@ const stopLimitSeconds = 60;
  * Puts the old primary of an unfinished handover back: only called once its ticket was taken away, or its target given up.
  * Its host does it by itself from here on, and refuses when the lock is no longer ours: whoever took it over decides.
  */
-export async function restoreOldPrimary(
-  old: MemberAccess,
-  journal: Journal,
-  lock: Pick<ClusterLock, "epoch">,
-): Promise<void> {
+export async function restoreOldPrimary(old: MemberAccess, journal: Journal, lock: Hold): Promise<void> {
   await writeJournal([old], journal, lock); // an earlier recovery may have removed it here and died
   const unit = await startUnit(old, "back", {
     epoch: lock.epoch,
@@ -55,72 +51,45 @@ export async function takeTicketBack(target: MemberAccess, journal: Journal): Pr
 }
 
 /** Goes on with a promotion whose ticket was consumed, in case its host died in the middle of it. */
-export async function completePromotion(target: MemberAccess, lock: Pick<ClusterLock, "epoch">): Promise<void> {
-  const { memberFile, lock: path } = target.paths;
-  const answer = await askAgent(
-    target.host,
-    "complete",
-    { member: memberFile, lock: path, epoch: lock.epoch },
-    z.union([z.object({ result: z.literal("forward") }), lockLost]),
-    { limitSeconds: 40, purpose: `complete the promotion of ${target.name}` },
-  );
-  if (answer.result === "lock lost") throw refuseLost(`the promotion of ${target.name} was not completed`, answer);
+export async function completePromotion(target: MemberAccess, lock: Hold): Promise<void> {
+  const purpose = `complete the promotion of ${target.name}`;
+  await orderUnderLock(target, lock, { verb: "complete", answers: ["forward"], purpose });
 }
 
 /** The old primary follows for good: its host asks the target no more, and its next start is as a standby. */
-export async function giveWay(old: MemberAccess, journal: Journal, lock: Pick<ClusterLock, "epoch">): Promise<void> {
-  const { memberFile, lock: path } = old.paths;
-  const answer = await askAgent(
-    old.host,
-    "give_way",
-    { member: memberFile, lock: path, epoch: lock.epoch, journal: journal.epoch },
-    z.union([z.object({ result: z.literal("follows") }), lockLost]),
-    { limitSeconds: 40, purpose: `let ${old.name} follow` },
-  );
-  if (answer.result === "lock lost") throw refuseLost(`${old.name} was not made a standby`, answer);
+export async function giveWay(old: MemberAccess, { epoch }: Journal, lock: Hold): Promise<void> {
+  const purpose = `let ${old.name} follow`;
+  await orderUnderLock(old, lock, { verb: "give_way", values: { journal: epoch }, answers: ["follows"], purpose });
 }
 
 /** The confirmed primary may start as such: its boot gate asks nobody. */
-export async function admitPrimary(primary: MemberAccess, lock: Pick<ClusterLock, "epoch">): Promise<void> {
-  const { memberFile, lock: path } = primary.paths;
-  const answer = await askAgent(
-    primary.host,
-    "admit",
-    { member: memberFile, lock: path, epoch: lock.epoch },
-    z.union([z.object({ result: z.literal("admitted") }), lockLost]),
-    { limitSeconds: 40, purpose: `let ${primary.name} start as primary` },
-  );
-  if (answer.result === "lock lost") throw refuseLost(`${primary.name} was not started as primary`, answer);
+export async function admitPrimary(primary: MemberAccess, lock: Hold): Promise<void> {
+  const purpose = `let ${primary.name} start as primary`;
+  await orderUnderLock(primary, lock, { verb: "admit", answers: ["admitted"], purpose });
 }
 
 /** The next start is as a standby. Durable when it returns. */
-export function markStandby(member: MemberAccess, lock: Pick<ClusterLock, "epoch">): Promise<void> {
-  return orderNextStart(member, "standby", lock);
+export async function markStandby(member: MemberAccess, lock: Hold): Promise<void> {
+  const purpose = `make ${member.name} a standby at its next start`;
+  await orderUnderLock(member, lock, {
+    verb: "next_start",
+    values: { role: "standby" },
+    answers: ["standby"],
+    purpose,
+  });
 }
 
 /** The next start is as a primary. Refused on the host for one that is no primary there and then. */
-export function unmarkStandby(member: MemberAccess, lock: Pick<ClusterLock, "epoch">): Promise<void> {
-  return orderNextStart(member, "primary", lock);
-}
-
-async function orderNextStart(
-  member: MemberAccess,
-  role: "standby" | "primary",
-  lock: Pick<ClusterLock, "epoch">,
-): Promise<void> {
-  const { memberFile, lock: path } = member.paths;
-  const what = `let the next start of ${member.name} be as a ${role}`;
-  const answer = await askAgent(
-    member.host,
-    "next_start",
-    { member: memberFile, lock: path, epoch: lock.epoch, role },
-    z.union([z.object({ result: z.enum(["standby", "primary", "not primary"]) }), lockLost]),
-    { limitSeconds: 20, purpose: what },
+export async function unmarkStandby(member: MemberAccess, lock: Hold): Promise<void> {
+  const purpose = `keep ${member.name} primary at its next start`;
+  const answer = await orderUnderLock(member, lock, {
+    verb: "next_start",
+    values: { role: "primary" },
+    answers: ["primary", "not primary"],
+    purpose,
+  });
+  if (answer === "primary") return;
+  throw new UserError(
+    `could not ${purpose}: it is no longer writable, and its standby.signal was left.\n  Run \`pulumi up\` again: it goes on from what it finds.`,
   );
-  if (answer.result === "lock lost") throw refuseLost(`could not ${what}`, answer);
-  if (answer.result === "not primary") {
-    throw new UserError(
-      `could not ${what}: it is no longer writable, and its standby.signal was left.\n  Run \`pulumi up\` again: it goes on from what it finds.`,
-    );
-  }
 }

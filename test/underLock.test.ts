@@ -1,9 +1,19 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ClusterAccess, MemberAccess } from "../cluster/access.ts";
+import { writeJournal } from "../cluster/journal.ts";
 import type { Reporter } from "../cluster/reporter.ts";
 import { underLock } from "../cluster/underLock.ts";
 import { memberPaths } from "../model/names.ts";
@@ -167,5 +177,25 @@ describe("the lock of a cluster", { timeout: 30_000 }, () => {
     rmSync(join(directory, "pg3"), { recursive: true, force: true });
     refusals = { pg3: 9 };
     await underLock(access, silent, async (lock) => expect(lock.epoch).toBe(2));
+  });
+
+  it("is what an order needs: carried out under the hold, refused after it, and told who has taken over", async () => {
+    const pg1 = access.member("pg1");
+    const journal = {
+      ...{ operation: "switchover" as const, from: "pg1", to: "pg2", epoch: 1, timeline: 1 },
+      ...{ systemIdentifier: "7", startedAt: "then", holder: "anna@desk" },
+    };
+    const write = () => refusal(writeJournal([pg1], journal, { epoch: 1 }));
+    const onward = "\n  Run `pulumi up` again: it goes on from what it finds.";
+    await underLock(access, silent, async () => expect(await write()).toBe("no refusal: undefined"));
+    expect(JSON.parse(readFileSync(pg1.paths.journal, "utf8"))).toEqual(journal);
+    rmSync(pg1.paths.journal);
+    expect(await write()).toBe(`could not write the journal of pg1: the lock ran out.${onward}`);
+    await underLock(access, silent, async () =>
+      expect(await write()).toMatch(
+        /^could not write the journal of pg1: \S+@\S+, pid \d+ holds the cluster since [\d:.TZ-]+\.\n {2}Run `pulumi up` again: it goes on from what it finds\.$/,
+      ),
+    );
+    expect(existsSync(pg1.paths.journal)).toBe(false);
   });
 });

@@ -1,0 +1,46 @@
+import { z } from "zod";
+import { UserError } from "../model/fault.ts";
+import type { MemberAccess } from "./access.ts";
+import { type AgentArguments, askAgent } from "./agent.ts";
+import type { ClusterLock } from "./lock.ts";
+
+/** By which hold of the cluster's lock something is ordered. */
+export type Hold = Pick<ClusterLock, "epoch">;
+
+const lockLost = z.object({
+  result: z.literal("lock lost"),
+  holder: z.string(),
+  since: z.string(),
+  alive: z.boolean(),
+});
+
+interface Order<T extends string> {
+  readonly verb: string;
+  /** Besides what every order names: the member, its lock and the epoch. Default none. */
+  readonly values?: AgentArguments;
+  /** What the host may answer, other than that the lock is lost. */
+  readonly answers: readonly [T, ...T[]];
+  /** Completes "could not …". */
+  readonly purpose: string;
+}
+
+/**
+ * What the member's host does in one piece with a look at its lock: done when it returns, or not at all.
+ * Errors: `UserError` when the lock is no longer ours; whoever took it over decides.
+ */
+export async function orderUnderLock<T extends string>(
+  { host, paths }: MemberAccess,
+  { epoch }: Hold,
+  { verb, values = {}, answers, purpose }: Order<T>,
+): Promise<T> {
+  const answer = await askAgent(
+    host,
+    verb,
+    { member: paths.memberFile, lock: paths.lock, epoch, ...values },
+    z.union([z.object({ result: z.enum(answers) }), lockLost]),
+    { limitSeconds: 40, purpose },
+  );
+  if (!("holder" in answer)) return answer.result;
+  const why = answer.alive ? `${answer.holder} holds the cluster since ${answer.since}` : "the lock ran out";
+  throw new UserError(`could not ${purpose}: ${why}.\n  Run \`pulumi up\` again: it goes on from what it finds.`);
+}
