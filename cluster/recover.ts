@@ -59,7 +59,7 @@ async function carryOut(scene: Scene, recovery: Recovery): Promise<void> {
   const standbys = reached.filter((member) => member.name !== journal.from);
   switch (recovery.kind) {
     case "stop":
-      throw stopped(journal, recovery.reason);
+      throw stopped(journal, recovery.reason, recovery.givenUp && replacing(access.member(recovery.givenUp)));
     case "clear":
       await revoke(scene);
       // A stop that never took effect may have left it: the next restart would come back as a standby.
@@ -83,10 +83,17 @@ async function carryOut(scene: Scene, recovery: Recovery): Promise<void> {
   await undoQuiet(access, standbys);
 }
 
-function stopped(journal: Journal, reason: string): UserError {
+const bringingBack = "Bring every member back (or take a dead one out of members:), then run `pulumi up` again.";
+
+function stopped(journal: Journal, reason: string, wayOut = bringingBack): UserError {
   return new UserError(
-    `the switchover ${journal.from} -> ${journal.to} was not finished, and ${reason}.\n  Nothing was touched. Bring every member back (or take a dead one out of members:), then run \`pulumi up\` again.`,
+    `the switchover ${journal.from} -> ${journal.to} was not finished, and ${reason}.\n  Nothing was touched. ${wayOut}`,
   );
+}
+
+/** Its right to be primary goes with the directory of its state, and what it alone holds with its data. */
+function replacing({ name, host, paths, declaration }: MemberAccess): string {
+  return `Take ${name} out of members: and run \`pulumi up\`. Then, if nothing that ${name} alone holds is needed, on ${host.name} \`systemctl disable --now ${paths.unit}\` and remove ${declaration.dataDirectory} and ${paths.stateDirectory}, and add ${name} again: it is cloned anew.`;
 }
 
 /**

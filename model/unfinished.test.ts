@@ -163,6 +163,55 @@ describe("what the next `up` does about a switchover pg1 -> pg2 that did not end
     });
   });
 
+  describe("pg2 holds its ticket, and pg1 was brought back when pg2 had been taken out of members:", () => {
+    const givenUp = {
+      kind: "stop",
+      reason: "pg2 holds the right to be primary, but was given up: pg1 was brought back, and may have written since",
+      givenUp: "pg2",
+    };
+    const restored = { epoch: 4, state: "restored" } as const;
+    const waiting = stopped("pg1", { local: { unit: "waiting", switch: restored } });
+    const running = primary("pg1", { local: { switch: restored } });
+
+    it.each(["consumed", "promoted"] as const)("never goes forward with a ticket that is %s", (state) => {
+      const local = { ticket: { epoch: 4, state } };
+      const follows = standby("pg2", "pg1", { local });
+      const down = stopped("pg2", { local, control: { timeline: 2 } });
+      const writable = primary("pg2", { local, postgres: { timeline: 2 } });
+      for (const old of [waiting, running]) {
+        for (const target of [follows, down]) expect(recoveryOf(journal, [old, target])).toEqual(givenUp);
+      }
+      expect(recoveryOf(journal, [waiting, writable])).toEqual(givenUp);
+      expect(recoveryOf(journal, [running, writable])).toEqual({
+        kind: "stop",
+        reason: "pg1 and pg2 are both writable",
+      });
+      expect(recoveryOf(journal, [waiting, follows, primary("pg3", { postgres: { timeline: 2 } })])).toEqual(givenUp);
+    });
+
+    it.each(["consumed", "promoted"] as const)("nor while pg1 cannot be reached, ticket %s", (state) => {
+      const local = { ticket: { epoch: 4, state } };
+      const unasked = { kind: "stop", reason: "pg1 cannot be reached, and may have been brought back" };
+      for (const target of [standby("pg2", "pg1", { local }), stopped("pg2", { local, control: { timeline: 2 } })]) {
+        expect(recoveryOf(journal, [unreachable("pg1"), target, standby("pg3", "pg1")])).toEqual(unasked);
+        const startTarget = target.postgres === undefined;
+        const forward = { kind: "forward", startTarget };
+        expect(recoveryOf(journal, [silent("pg1"), target, standby("pg3", "pg1")])).toEqual(forward);
+      }
+    });
+
+    it("goes forward when pg1 was brought back in an older handover", () => {
+      const before = stopped("pg1", { local: { switch: { ...restored, epoch: 3 } } });
+      const consumed = standby("pg2", "pg1", { local: { ticket: { epoch: 4, state: "consumed" } } });
+      expect(recoveryOf(journal, [before, consumed])).toEqual({ kind: "forward", startTarget: false });
+    });
+
+    it("goes forward when pg2 was promoted by hand after its ticket was taken away, and pg1 is down", () => {
+      const promoted = primary("pg2", { local: { ticket: { epoch: 4, state: "revoked" } }, postgres: { timeline: 2 } });
+      expect(recoveryOf(journal, [waiting, promoted])).toEqual({ kind: "forward", startTarget: false });
+    });
+  });
+
   it("a ticket of an older handover says nothing", () => {
     const ticket = { epoch: 3, state: "promoted" } as const;
     expect(recoveryOf(journal, [stopped("pg1"), standby("pg2", "pg1", { local: { ticket } })])).toEqual({

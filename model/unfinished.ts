@@ -37,7 +37,8 @@ export type Recovery =
   | { readonly kind: "restore" }
   /** Another member was promoted meanwhile: the handover is void, and both its parties are former members of it. */
   | { readonly kind: "overtaken"; readonly by: string }
-  | { readonly kind: "stop"; readonly reason: string };
+  /** `givenUp`: the member whose data has to go before anything goes on; undefined when all have to be read first. */
+  | { readonly kind: "stop"; readonly reason: string; readonly givenUp?: string };
 
 interface Scene {
   readonly journal: Journal;
@@ -54,12 +55,20 @@ interface Scene {
 const rules: readonly ((scene: Scene) => Recovery | undefined)[] = [
   ({ writable }) =>
     writable.length > 1 ? stop(`${writable.map(({ member }) => member).join(" and ")} are both writable`) : undefined,
+  // It was taken out of members:, the old primary came back and went on writing, and then it was put back.
+  ({ journal, old, target }) => {
+    if (target === undefined || !holdsTicket(target, journal) || !wasRestored(old, journal)) return undefined;
+    const reason = `${journal.to} holds the right to be primary, but was given up: ${journal.from} was brought back, and may have written since`;
+    return { kind: "stop", reason, givenUp: journal.to };
+  },
   ({ journal, writable }) => (isOnly(writable, journal.to) ? { kind: "forward", startTarget: false } : undefined),
-  // Consumed means only forward, whatever else is seen.
-  ({ journal, writable, target }) => {
+  // Consumed means only forward, as long as the old primary cannot have been brought back meanwhile.
+  ({ journal, writable, old, target, unread }) => {
     if (target === undefined || !holdsTicket(target, journal)) return undefined;
     if (writable.length > 0)
       return stop(`${writable[0]?.member} is writable, but ${journal.to} holds the right to be primary`);
+    if (old === undefined && unread.some(({ member }) => member === journal.from))
+      return stop(`${journal.from} cannot be reached, and may have been brought back`);
     return { kind: "forward", startTarget: target.postgres === undefined };
   },
   ({ journal, writable, unread }) => {
@@ -128,6 +137,10 @@ function isOnly(writable: readonly ReachedMember[], member: string): boolean {
 function holdsTicket({ local }: ReachedMember, journal: Journal): boolean {
   const { ticket } = local;
   return ticket?.epoch === journal.epoch && (ticket.state === "consumed" || ticket.state === "promoted");
+}
+
+function wasRestored(old: ReachedMember | undefined, { epoch }: Journal): boolean {
+  return old?.local.switch?.epoch === epoch && old.local.switch.state === "restored";
 }
 
 function unreadText(unread: readonly MemberObservation[]): string {

@@ -137,6 +137,9 @@ export function humanMoves(world: World, rules: Rules): Move[] {
       const fenced = () => ({ ...world, fenced: [index] });
       moves.push(act(`somebody takes ${name}, which stands still, for dead and out of members:`, fenced));
     }
+    if (world.fenced.includes(index) && host.power !== "frozen" && mayBoot(world, index)) {
+      moves.push(act(`somebody puts ${name} back into members:`, () => ({ ...world, fenced: [], actedByHand: true })));
+    }
     if (host.power === "on" && host.postgres === "primary" && host.units.length === 0) {
       const stopped = () => ({ ...withHost(world, index, stopPostgres(host, rules)), actedByHand: true });
       moves.push(act(`somebody stops the unit of ${name}`, stopped));

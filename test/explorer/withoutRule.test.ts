@@ -163,7 +163,52 @@ const cases: readonly Case[] = [
     found: twoWritable,
     after: [...stopped, "up 1 dies"],
   },
+  ...givenUpCases(),
 ];
+
+/** The target consumed its ticket and was taken out of members:, the old primary came back, and the target was put back. */
+function givenUpCases(): Case[] {
+  const putBack = [
+    ...[...handedIn, "pg2 consumes", "up 1 dies", "somebody switches pg2 off"],
+    ...["the lock 1 runs out on pg1", "the lock 1 runs out on pg3", "up 2 begins"],
+    ...["up 2: lock (pg1)", "up 2: lock (pg3)", "up 2: look (pg1)", "up 2: look (pg3)", "up 2: bring back (pg1)"],
+    ...["pg1 takes over", "pg1 is stopped", "pg1 is no standby", "pg1 may come back", "pg1 is started"],
+    ...["pg1 starts as primary", "up 2: await the return", "up 2: await service", "up 2: forget (pg1)"],
+    ...["up 2: forget (pg3)", "up 2: release (pg1)", "up 2: release (pg3)", "a client writes a", "pg3 receives a"],
+    ...["somebody puts pg2 back", "pg2 boots", "pg2 starts as standby"],
+  ];
+  const budget = { ups: 3, deaths: 1, rows: 1, powerCuts: 1, humans: 2 };
+  return [
+    {
+      rule: "a target never goes forward once the old primary says that it came back",
+      without: ({ recoveryOf }) => ({
+        recoveryOf: (journal, observations) =>
+          recoveryOf(
+            journal,
+            observations.map((seen) =>
+              seen.reached ? { ...seen, local: { ...seen.local, switch: undefined } } : seen,
+            ),
+          ),
+      }),
+      budget,
+      found: "pg2 is writable without the acknowledged row a",
+      after: [...putBack, "pg1 loses power", "pg1 boots"],
+    },
+    {
+      rule: "nor as long as the old primary cannot be reached",
+      without: ({ recoveryOf }) => ({
+        recoveryOf: (journal, observations) =>
+          recoveryOf(
+            journal,
+            observations.filter(({ reached, member }) => reached || member !== journal.from),
+          ),
+      }),
+      budget,
+      found: twoWritable,
+      after: [...putBack, "pg2 receives a", "pg1 loses power"],
+    },
+  ];
+}
 
 test.each(cases)("taken out: $rule", { timeout: 120_000 }, ({ without, budget, found, after = [] }) => {
   const scope = { budget, goals: [{ from: 0, to: 1 }], ends: found === nobody, after };
