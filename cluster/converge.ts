@@ -1,4 +1,3 @@
-import { z } from "zod";
 import { UserError } from "../model/fault.ts";
 import { memberHealth } from "../model/health.ts";
 import {
@@ -26,6 +25,7 @@ import { admitPrimary, unmarkStandby } from "./restore.ts";
 import { ensureReplicationRole, ensureSlots, ensureSuperuserPassword } from "./roles.ts";
 import { startService } from "./service.ts";
 import { lookAtStrays } from "./strays.ts";
+import { streamingStandbys, waitUntilStreaming } from "./streaming.ts";
 import { waitFor } from "./waitFor.ts";
 
 const startLimitSeconds = 300;
@@ -90,7 +90,11 @@ export async function converge(
   const leftovers = standbys.filter((member) => plans[member.name]?.kind !== "clone" && hasLeftovers(of(member)));
   await Promise.all(leftovers.map((member) => removeReplaced(lock, member, primary)));
   if (creating) {
-    await waitUntilStreaming(access, primary, standbys, reporter);
+    const names = standbys.map((standby) => standby.name);
+    if (names.length > 0) reporter.progress("waiting until every standby streams");
+    await withSession(primary, (session) =>
+      waitUntilStreaming(() => streamingStandbys(session), primary.name, names, settleLimitSeconds),
+    );
     await layRole(access, primary, steadyRole);
     await reloadConfiguration(primary);
   }
@@ -190,32 +194,6 @@ async function ensureStandby(
   }
   await ensureRunning(lock, standby, observation, reporter);
   await ensureSlots(access, standby);
-}
-
-async function waitUntilStreaming(
-  access: ClusterAccess,
-  primary: MemberAccess,
-  standbys: readonly MemberAccess[],
-  reporter: Reporter,
-): Promise<void> {
-  if (standbys.length === 0) return;
-  reporter.progress("waiting until every standby streams");
-  const wanted = standbys.map((standby) => standby.name);
-  await withSession(primary, (session) =>
-    waitFor(
-      `${wanted.join(", ")} to stream from ${primary.name} of ${access.group.cluster}`,
-      settleLimitSeconds,
-      async () => {
-        const rows = await session.select(
-          z.object({ application_name: z.string() }),
-          "select application_name from pg_stat_replication where state = 'streaming'",
-        );
-        const streaming = new Set(rows.map((row) => row.application_name));
-        const missing = wanted.filter((name) => !streaming.has(name));
-        return missing.length === 0 ? { done: true } : { lastSeen: `not streaming: ${missing.join(", ")}` };
-      },
-    ),
-  );
 }
 
 /** What ALTER SYSTEM did is drift: the stack file is where parameters are declared. */

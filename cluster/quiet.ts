@@ -3,7 +3,10 @@ import { steadyRole } from "../model/rendering.ts";
 import type { SqlSession } from "../remote/postgres.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
 import { layRole, reloadConfiguration } from "./configuration.ts";
-import { waitFor } from "./waitFor.ts";
+import { streamingStandbys, waitUntilReplayed, waitUntilStreaming } from "./streaming.ts";
+
+/** For each of these waits; the primary is left as it is when one takes longer. */
+const quietLimitSeconds = 20;
 
 /**
  * Everything that makes the outage short and can be done while writes go on: the target retries at once, the others
@@ -21,11 +24,16 @@ export async function quietDown(
     sessions.old.query("checkpoint"),
     sessions.target.query("checkpoint"),
   ]);
-  await waitUntilCascading(sessions.target, target, rePointed);
+  await waitUntilStreaming(
+    () => streamingStandbys(sessions.target),
+    target.name,
+    rePointed.map((member) => member.name),
+    quietLimitSeconds,
+  );
   // A fresh segment has little behind it to copy at the promotion; nothing may wait for a standby here.
   await sessions.old.query("set synchronous_commit = local");
   const { lsn } = await sessions.old.selectOne(z.object({ lsn: z.string() }), "select pg_switch_wal() as lsn");
-  await waitUntilReplayed(sessions.target, target, lsn);
+  await waitUntilReplayed(sessions.target, target.name, lsn, quietLimitSeconds);
   await checkpointUntilCheap(sessions.old);
   await waitUntilCommitsPass(sessions.old);
 }
@@ -73,32 +81,4 @@ export async function applyRole(
   await layRole(access, member, role);
   // Also when the file was so already: an earlier run may have ended before its reload.
   await reloadConfiguration(member);
-}
-
-function waitUntilCascading(
-  target: SqlSession,
-  member: MemberAccess,
-  rePointed: readonly MemberAccess[],
-): Promise<void> {
-  const wanted = rePointed.map((other) => other.name);
-  return waitFor(`${wanted.join(", ") || "nobody"} to stream from ${member.name}`, 20, async () => {
-    const rows = await target.select(
-      z.object({ application_name: z.string() }),
-      "select application_name from pg_stat_replication where state = 'streaming'",
-    );
-    const streaming = new Set(rows.map((row) => row.application_name));
-    const missing = wanted.filter((name) => !streaming.has(name));
-    return missing.length === 0 ? { done: undefined } : { lastSeen: `not yet: ${missing.join(", ")}` };
-  });
-}
-
-function waitUntilReplayed(target: SqlSession, member: MemberAccess, lsn: string): Promise<void> {
-  return waitFor(`${member.name} to replay up to ${lsn}`, 20, async () => {
-    const replayed = await target.selectOne(
-      z.object({ done: z.boolean().nullable(), lsn: z.string().nullable() }),
-      "select pg_last_wal_replay_lsn() >= $1::pg_lsn as done, pg_last_wal_replay_lsn()::text as lsn",
-      [lsn],
-    );
-    return replayed.done === true ? { done: undefined } : { lastSeen: `replayed up to ${replayed.lsn}` };
-  });
 }

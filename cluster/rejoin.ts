@@ -1,4 +1,3 @@
-import { z } from "zod";
 import { UserError } from "../model/fault.ts";
 import { type MemberObservation, type ReachedMember, reachedMembers } from "../model/observation.ts";
 import { type OwnWal, planClone, planRejoins, type Rejoin, rejoinFacts } from "../model/rejoin.ts";
@@ -16,7 +15,7 @@ import { rewindData, stopReplayed } from "./rewind.ts";
 import { ensureSlots, resetSlots } from "./roles.ts";
 import { startService, stopService } from "./service.ts";
 import { lookAtStrays } from "./strays.ts";
-import { waitFor } from "./waitFor.ts";
+import { streamingStandbys, waitUntilStreaming } from "./streaming.ts";
 
 const stopLimitSeconds = 300;
 const startLimitSeconds = 300;
@@ -82,7 +81,7 @@ async function follow(back: Return, seen: ReachedMember, formerPrimary: boolean)
   }
   if (!formerPrimary) return ensureSlots(access, member);
   await resetSlots(access, member, reporter);
-  await waitUntilStreaming(back);
+  await waitUntilFollows(back);
   reporter.info(`${member.name} was primary and follows ${primary.name} without a rewind${after(back)}`);
 }
 
@@ -105,7 +104,7 @@ async function rewind(back: Return, observations: readonly MemberObservation[]):
   }
   await startService(member, startLimitSeconds);
   await resetSlots(access, member, reporter);
-  await waitUntilStreaming(back);
+  await waitUntilFollows(back);
   const text = `${member.name} was rewound to ${plan.own.fromLsn} and follows ${primary.name}${after(back)}`;
   reporter.info([text, ...told].join("\n"));
 }
@@ -151,7 +150,7 @@ async function clone(
 /** Just before its own data is given up: without another standby the primary's would be the only copy for a while. */
 async function refuseLastCopy({ member, primary }: Return, { local }: ReachedMember): Promise<void> {
   if (local.marker?.state === "rewinding") return;
-  const streaming = await streamingFrom(primary);
+  const streaming = await withSession(primary, streamingStandbys);
   if (streaming.some((name) => name !== member.name)) return;
   throw new UserError(
     `${member.name}: no other standby streams from ${primary.name} any more, and its own data is the only other copy. Nothing was removed. Bring another standby back, then run \`pulumi up\` again.`,
@@ -172,7 +171,7 @@ async function start(back: Return, kept: readonly string[]): Promise<void> {
   await layRole(access, member, steadyRole);
   await startService(member, startLimitSeconds);
   await ensureSlots(access, member);
-  await waitUntilStreaming(back);
+  await waitUntilFollows(back);
   reporter.info([`${member.name} was cloned anew and follows ${primary.name}${after(back)}`, ...kept].join("\n"));
 }
 
@@ -196,23 +195,10 @@ async function lookAgain({ access, primary }: Return): Promise<MemberObservation
   return lookAtStrays(access, primary.name, await observeMembers(access));
 }
 
-async function streamingFrom(primary: MemberAccess): Promise<string[]> {
-  return withSession(primary, async (session) => {
-    const rows = await session.select(
-      z.object({ application_name: z.string() }),
-      "select application_name from pg_stat_replication where state = 'streaming'",
-    );
-    return rows.map((row) => row.application_name);
-  });
-}
-
-function waitUntilStreaming({ member, primary }: Pick<Return, "member" | "primary">): Promise<void> {
-  return waitFor(`${member.name} to stream from ${primary.name}`, streamLimitSeconds, async () => {
-    const streaming = await streamingFrom(primary);
-    return streaming.includes(member.name)
-      ? { done: undefined }
-      : { lastSeen: `streaming: ${streaming.join(", ") || "nobody"}` };
-  });
+/** Every look has a session of its own: the wait may be long, and outlives one that breaks. */
+function waitUntilFollows({ member, primary }: Pick<Return, "member" | "primary">): Promise<void> {
+  const read = () => withSession(primary, streamingStandbys);
+  return waitUntilStreaming(read, primary.name, [member.name], streamLimitSeconds);
 }
 
 /**
@@ -220,7 +206,7 @@ function waitUntilStreaming({ member, primary }: Pick<Return, "member" | "primar
  * Until then it stays, and the member's health says so.
  */
 export async function removeReplaced(lock: ClusterLock, member: MemberAccess, primary: MemberAccess): Promise<void> {
-  await waitUntilStreaming({ member, primary });
+  await waitUntilFollows({ member, primary });
   await discardReplaced(lock, member);
 }
 

@@ -8,7 +8,8 @@ import { type MemberAccess, withSession } from "./access.ts";
 import { askAgent } from "./agent.ts";
 import type { ClusterLock } from "./lock.ts";
 import { startService, stopService } from "./service.ts";
-import { WaitedTooLong, waitFor } from "./waitFor.ts";
+import { waitUntilReplayed } from "./streaming.ts";
+import { WaitedTooLong } from "./waitFor.ts";
 
 const stopLimitSeconds = 300;
 const startLimitSeconds = 300;
@@ -45,7 +46,7 @@ export async function stopReplayed(member: MemberAccess, seen: ReachedMember): P
   }
   try {
     if (postgres === undefined) await startService(member, startLimitSeconds);
-    await waitUntilReplayed(member, end);
+    await withSession(member, (session) => waitUntilReplayed(session, member.name, end, replayLimitSeconds));
   } catch (error) {
     if (!(error instanceof WaitedTooLong)) throw error;
     await stopService(member, stopLimitSeconds);
@@ -53,19 +54,6 @@ export async function stopReplayed(member: MemberAccess, seen: ReachedMember): P
   }
   await stopService(member, stopLimitSeconds);
   return undefined;
-}
-
-function waitUntilReplayed(member: MemberAccess, end: string): Promise<void> {
-  return withSession(member, (session) =>
-    waitFor(`${member.name} to replay its own WAL up to ${end}`, replayLimitSeconds, async () => {
-      const replayed = await session.selectOne(
-        z.object({ lsn: z.string().nullable() }),
-        "select pg_last_wal_replay_lsn()::text as lsn",
-      );
-      const lsn = replayed.lsn ?? "0/0";
-      return lsnValue(lsn) >= lsnValue(end) ? { done: undefined } : { lastSeen: `replayed up to ${lsn}` };
-    }),
-  );
 }
 
 /**
