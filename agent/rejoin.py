@@ -210,23 +210,31 @@ def put_marker(arguments, marker, **changes):
     write_durably(arguments["marker"], text + "\n")
 
 
-def as_piece(arguments, act, result):
-    """Does `act` alone on the member's data, and answers."""
-    work = take_work(arguments["work"], 15)
+@contextlib.contextmanager
+def alone_on_data(arguments, patience_seconds):
+    """No earlier rewind or clone works on the member's data any more, and none begins meanwhile. Begun only under the hold of
+    the one who asked."""
+    work = take_work(arguments["work"], patience_seconds)
+    if work is None:
+        raise Refused("an earlier rewind or clone still works on it")
     try:
-        if work is None:
-            raise Refused("an earlier rewind or clone still works on it")
         with guarded(arguments["lock"]):
             refuse_overtaken(arguments)
             end_earlier(arguments["dataUnit"])
-        act()
+        yield
+    finally:
+        os.close(work)
+
+
+def as_piece(arguments, act, result):
+    """Does `act` alone on the member's data, and answers."""
+    try:
+        with alone_on_data(arguments, 15):
+            act()
     except Refused as refusal:
         say(result="refused", reason=str(refusal))
     else:
         say(result=result)
-    finally:
-        if work is not None:
-            os.close(work)
 
 
 # --- rewind
@@ -237,21 +245,13 @@ CLEAN_STATES = ("shut down", "shut down in recovery")
 def rewind(arguments):
     """From the marker `rewinding` until the data is whole again as one piece, which goes on when the one who asked is gone:
     he cannot leave it half done. `impossible`: nothing was changed; `broken off`: only a clone makes the data whole."""
-    work = take_work(arguments["work"], 0)
     try:
-        if work is None:
-            raise Refused("an earlier rewind or clone still works on it")
-        with guarded(arguments["lock"]):
-            refuse_overtaken(arguments)
-            end_earlier(arguments["dataUnit"])
-        refuse_running(arguments)
-        marker = completed_marker(arguments, "ready")
-        result = rewind_data(arguments, marker)
+        with alone_on_data(arguments, 0):
+            refuse_running(arguments)
+            marker = completed_marker(arguments, "ready")
+            result = rewind_data(arguments, marker)
     except Refused as refusal:
         result = {"result": "refused", "reason": str(refusal)}
-    finally:
-        if work is not None:
-            os.close(work)
     say(**result)
 
 
