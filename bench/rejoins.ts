@@ -1,11 +1,13 @@
-import { z } from "zod";
+import { type ClusterAccess, withSession } from "../cluster/access.ts";
 import { observeMembers } from "../cluster/observe.ts";
 import { rejoin } from "../cluster/rejoin.ts";
 import { stopService } from "../cluster/service.ts";
 import { lookAtStrays } from "../cluster/strays.ts";
+import { streamingStandbys, waitUntilStreaming } from "../cluster/streaming.ts";
 import { underLock } from "../cluster/underLock.ts";
 import { waitFor } from "../cluster/waitFor.ts";
 import type { Lab } from "../lab/lab.ts";
+import { othersOf } from "../model/group.ts";
 import { planRejoins, type Rejoin } from "../model/rejoin.ts";
 import type { DeclaredCluster } from "../test/support/declaredCluster.ts";
 import { noRows, type Probe, startProbe, stopProbe } from "./probe.ts";
@@ -81,25 +83,17 @@ async function measureOnce(scene: Scene, { writer }: Probe, kind: Kind): Promise
     const looked = await lookAtStrays(access, to, observations);
     const planned = planRejoins(access.group, to, looked)[from];
     if (planned?.kind !== kind.plan) throw new Error(`${from}: found ${planned?.text}, expected to ${kind.plan}`);
-    await rejoin(access, lock, access.member(from), access.member(to), looked, silent);
-    await followed(access.member(to), access.members.length - 1);
+    await rejoin(access, lock, access.member(from), access.member(to), planned, looked, silent);
+    await followed(access, to);
   });
   return (performance.now() - began) / 1000;
 }
 
-async function followed(primary: ReturnType<DeclaredCluster["access"]["member"]>, standbys: number): Promise<void> {
-  const session = await primary.connect();
-  try {
-    await waitFor(`${standbys} standbys to stream from ${primary.name}`, 120, async () => {
-      const { count } = await session.selectOne(
-        z.object({ count: z.number() }),
-        "select count(*)::int as count from pg_stat_replication where state = 'streaming'",
-      );
-      return count === standbys ? { done: true } : { lastSeen: String(count) };
-    });
-  } finally {
-    await session.close();
-  }
+function followed(access: ClusterAccess, primary: string): Promise<void> {
+  const others = othersOf(access.group, primary).map(({ name }) => name);
+  return withSession(access.member(primary), (session) =>
+    waitUntilStreaming(() => streamingStandbys(session), primary, others, 120),
+  );
 }
 
 async function promote(cluster: DeclaredCluster, member: string): Promise<void> {
@@ -108,14 +102,14 @@ async function promote(cluster: DeclaredCluster, member: string): Promise<void> 
 }
 
 async function stopAndPromote({ cluster }: Scene, from: string, to: string): Promise<void> {
-  await followed(cluster.access.member(from), cluster.access.members.length - 1);
+  await followed(cluster.access, from);
   await stopService(cluster.access.member(from), 60);
   await promote(cluster, to);
 }
 
 /** Its last commits reach nobody, then its power fails; it comes back after the promotion. */
 async function crash({ lab, cluster }: Scene, from: string, to: string): Promise<void> {
-  await followed(cluster.access.member(from), cluster.access.members.length - 1);
+  await followed(cluster.access, from);
   await lab.partition(from, { networks: ["replication"] });
   const session = await cluster.connect(from, "probe");
   try {

@@ -83,7 +83,8 @@ export async function converge(
   const whole = reached.filter((member) => !isLost(of(member)) && !left.has(member.name));
   const standbys = whole.filter((member) => member !== primary);
   await settleAll(standbys, async (standby) => {
-    if (plans[standby.name] !== undefined) return rejoin(access, lock, standby, primary, looked, reporter);
+    const plan = plans[standby.name];
+    if (plan !== undefined) return rejoin(access, lock, standby, primary, plan, looked, reporter);
     return ensureStandby(access, lock, standby, of(standby), primary, reporter);
   });
   // Another one's own clone has removed what it replaced; here it is what an earlier one left.

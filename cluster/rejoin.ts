@@ -32,8 +32,7 @@ interface Return {
 }
 
 /**
- * Brings a member that does not follow the confirmed primary back as it was planned; `observations` hold what the plan was
- * made from. Repeatable at every point: what was cut off is found in the member's marker. Files are laid already.
+ * Brings a member that does not follow the confirmed primary back as it was planned from `observations`. Repeatable at every point: what was cut off is found in the member's marker. Files are laid already.
  * Errors: `UserError` when the plan is to do nothing.
  */
 export async function rejoin(
@@ -41,12 +40,15 @@ export async function rejoin(
   lock: ClusterLock,
   member: MemberAccess,
   primary: MemberAccess,
+  plan: Rejoin,
   observations: readonly MemberObservation[],
   reporter: Reporter,
 ): Promise<void> {
-  const plan = planRejoins(access.group, primary.name, observations)[member.name];
-  if (plan === undefined) throw new Error(`${member.name} follows ${primary.name}: there is nothing to plan`);
-  const back: Return = { access, lock, member, primary, reporter, began: performance.now() };
+  await carryOut({ access, lock, member, primary, reporter, began: performance.now() }, plan, observations);
+}
+
+async function carryOut(back: Return, plan: Rejoin, observations: readonly MemberObservation[]): Promise<void> {
+  const { lock, member } = back;
   lock.assertHeld();
   switch (plan.kind) {
     case "refuse":
@@ -92,7 +94,8 @@ async function rewind(back: Return, observations: readonly MemberObservation[]):
   // Only stopped it has an end: what it wrote until then counts.
   const looked = await lookAgain(back);
   const plan = planRejoins(access.group, primary.name, looked)[member.name];
-  if (plan?.kind !== "rewind") return rejoin(access, lock, member, primary, looked, reporter);
+  if (plan === undefined) throw new Error(`${member.name} follows ${primary.name}: there is nothing to plan`);
+  if (plan.kind !== "rewind") return carryOut(back, plan, looked);
   if (standing !== undefined) return cloneInstead(back, looked, standing, []);
   const told = await keepAside(back, looked, plan.own);
   reporter.progress(`${member.name}: rewinding to ${plan.own.fromLsn}`);

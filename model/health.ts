@@ -1,7 +1,14 @@
 import type { Group } from "./group.ts";
 import { memberOf, othersOf } from "./group.ts";
 import { slotName } from "./names.ts";
-import { type Marker, type MemberObservation, missingData, type ReachedMember, reachedMembers } from "./observation.ts";
+import {
+  isServiceStopped,
+  type Marker,
+  type MemberObservation,
+  missingData,
+  type ReachedMember,
+  reachedMembers,
+} from "./observation.ts";
 import { wayBack } from "./ownership.ts";
 import { rejoinFacts, strayProblem } from "./rejoin.ts";
 import { synchronousStandbyNames } from "./rendering.ts";
@@ -46,9 +53,7 @@ function problemOf(
   if (stray !== undefined) return stray;
   if (postgres === undefined && local.unit === "waiting") return `waits to start: ${local.gate ?? "at its boot gate"}`;
   if (postgres === undefined) {
-    return ["inactive", "failed"].includes(local.unit)
-      ? "service stopped"
-      : `PostgreSQL does not answer (unit ${local.unit})`;
+    return isServiceStopped(observation) ? "service stopped" : `PostgreSQL does not answer (unit ${local.unit})`;
   }
   const missing = othersOf(group, member)
     .map((other) => slotName(other.name))

@@ -252,6 +252,16 @@ export function wasRead(observation: MemberObservation): boolean {
   return ["inactive", "failed", "absent", "waiting"].includes(observation.local.unit);
 }
 
+/** Its service does not run, and does not begin or end to. */
+export function isServiceStopped({ local }: ReachedMember): boolean {
+  return local.unit === "inactive" || local.unit === "failed";
+}
+
+/** As PostgreSQL says, or pg_control where it does not answer; 0 when neither can be read. */
+export function timelineOf({ local, postgres }: ReachedMember): number {
+  return postgres?.timeline ?? local.controlData?.timeline ?? 0;
+}
+
 /** The standbys that receive WAL now. */
 export function streamingMembers(observations: readonly MemberObservation[]): ReadonlySet<string> {
   return new Set(

@@ -1,10 +1,12 @@
 import {
   isEmptyAndUnmarked,
   isLost,
+  isServiceStopped,
   isWritable,
   type MemberObservation,
   type ReachedMember,
   reachedMembers,
+  timelineOf,
   wasRead,
 } from "./observation.ts";
 
@@ -73,10 +75,11 @@ export function observePrimary(
     if (unread.length === 0) return known;
     const confirming = reached.filter((observation) => confirms(observation, candidate, endpoints));
     if (confirming.length * 2 > observations.length) return known;
+    const stopped = stoppedMembers(reached);
     return {
       kind: "unknown",
-      reason: `${candidate.member} is writable, but only ${confirming.length} of ${observations.length} members confirm it (${[unreadText(unread), ...stoppedTexts(reached)].join("; ")})`,
-      ...stoppedOf(reached),
+      reason: `${candidate.member} is writable, but only ${confirming.length} of ${observations.length} members confirm it (${[unreadText(unread), ...stoppedTexts(stopped)].join("; ")})`,
+      stopped,
     };
   }
   if (unread.length > 0) return unknownWithout(unread, reached, endpoints);
@@ -99,23 +102,16 @@ function unreadText(unread: readonly MemberObservation[]): string {
   );
 }
 
-function stoppedMembers(reached: readonly ReachedMember[]): string[] {
-  return reached
-    .filter(({ local, postgres }) => {
-      const ends = local.unit === "inactive" || local.unit === "failed";
-      return postgres === undefined && local.dataDirectory === "data" && ends;
-    })
-    .map(({ member }) => member);
+/** Undefined: none. */
+function stoppedMembers(reached: readonly ReachedMember[]): readonly string[] | undefined {
+  const stopped = reached.filter(
+    (seen) => seen.postgres === undefined && seen.local.dataDirectory === "data" && isServiceStopped(seen),
+  );
+  return stopped.length === 0 ? undefined : stopped.map(({ member }) => member);
 }
 
-function stoppedOf(reached: readonly ReachedMember[]): { stopped?: readonly string[] } {
-  const stopped = stoppedMembers(reached);
-  return stopped.length === 0 ? {} : { stopped };
-}
-
-function stoppedTexts(reached: readonly ReachedMember[]): string[] {
-  const stopped = stoppedMembers(reached);
-  if (stopped.length === 0) return [];
+function stoppedTexts(stopped: readonly string[] | undefined): string[] {
+  if (stopped === undefined) return [];
   return [`${stopped.join(" and ")} ${stopped.length === 1 ? "is" : "are"} stopped`];
 }
 
@@ -142,15 +138,16 @@ function unknownWithout(
   reached: readonly ReachedMember[],
   endpoints: readonly Endpoint[],
 ): ObservedPrimary {
-  const reason = [unreadText(unread), ...stoppedTexts(reached), ...upstreamTexts(reached, endpoints)].join("; ");
+  const stopped = stoppedMembers(reached);
+  const reason = [unreadText(unread), ...stoppedTexts(stopped), ...upstreamTexts(reached, endpoints)].join("; ");
   const standbys = reached.filter(({ postgres }) => postgres?.inRecovery === true);
-  if (standbys.length === 0) return { kind: "unknown", reason, ...stoppedOf(reached) };
+  if (standbys.length === 0) return { kind: "unknown", reason, stopped };
   const streaming = upstreamsOf(standbys, endpoints).flatMap(({ members }) => members);
   return {
     kind: "unknown",
     reason,
     missing: { unread: unread.map(({ member }) => member), streaming },
-    ...stoppedOf(reached),
+    stopped,
   };
 }
 
@@ -206,10 +203,6 @@ function aheadOf(candidate: ReachedMember, reached: readonly ReachedMember[]): s
 
 function highestTimeline(reached: readonly ReachedMember[]): number {
   return Math.max(...reached.filter((one) => !isBeingCloned(one)).map(timelineOf));
-}
-
-function timelineOf(observation: ReachedMember): number {
-  return observation.postgres?.timeline ?? observation.local.controlData?.timeline ?? 0;
 }
 
 function systemIdentifierOf(observation: ReachedMember): string | undefined {

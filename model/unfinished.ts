@@ -4,6 +4,7 @@ import {
   type MemberObservation,
   type ReachedMember,
   reachedMembers,
+  timelineOf,
   wasCompleted,
   wasRead,
 } from "./observation.ts";
@@ -145,8 +146,4 @@ function wasRestored(old: ReachedMember | undefined, { epoch }: Journal): boolea
 
 function unreadText(unread: readonly MemberObservation[]): string {
   return `${unread.map(({ member }) => member).join(", ")} cannot be read, and may be primary`;
-}
-
-function timelineOf({ local, postgres }: ReachedMember): number {
-  return postgres?.timeline ?? local.controlData?.timeline ?? 0;
 }
