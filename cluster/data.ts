@@ -7,7 +7,13 @@ import type { ClusterAccess, MemberAccess } from "./access.ts";
 import { askAgent } from "./agent.ts";
 import type { ClusterLock } from "./lock.ts";
 import { writeMarker } from "./marker.ts";
+import { dataOrder } from "./order.ts";
 import type { Reporter } from "./reporter.ts";
+
+/** What marks directories as ours, put on them while they are empty. */
+export function newToken(): string {
+  return randomBytes(16).toString("hex");
+}
 
 const cleared = z.union([
   z.object({ result: z.literal("cleared") }),
@@ -21,30 +27,22 @@ const cleared = z.union([
  */
 async function clearData(
   access: ClusterAccess,
-  lock: Pick<ClusterLock, "epoch" | "assertHeld">,
+  lock: ClusterLock,
   member: MemberAccess,
   state: "creating" | "cloning" | "erasing",
   systemIdentifier = "",
 ): Promise<void> {
-  const { dataDirectory, walDirectory } = member.declaration;
   lock.assertHeld();
   const answer = await askAgent(
     member.host,
     "clear",
     {
+      ...dataOrder(member, lock),
       cluster: access.group.cluster,
       member: member.name,
       state,
       systemIdentifier,
-      dataDirectory,
-      walDirectory: walDirectory ?? "",
-      marker: member.paths.marker,
-      unit: member.paths.unit,
-      dataUnit: member.paths.dataUnit,
-      user: "postgres",
-      token: randomBytes(16).toString("hex"),
-      lock: member.paths.lock,
-      epoch: lock.epoch,
+      token: newToken(),
     },
     cleared,
     { limitSeconds: 600, purpose: `${state === "erasing" ? "erase" : "begin"} the data of ${member.name}` },
@@ -65,7 +63,7 @@ async function clearData(
  */
 export function eraseData(
   access: ClusterAccess,
-  lock: Pick<ClusterLock, "epoch" | "assertHeld">,
+  lock: ClusterLock,
   member: MemberAccess,
   systemIdentifier: string | undefined,
 ): Promise<void> {

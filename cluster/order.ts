@@ -14,6 +14,21 @@ const lockLost = z.object({
   alive: z.boolean(),
 });
 
+/** What every order about a member's data names: where it lies, who may use it, and by which hold it is given. */
+export function dataOrder({ declaration, paths }: MemberAccess, { epoch }: Hold): AgentArguments {
+  return {
+    dataDirectory: declaration.dataDirectory,
+    walDirectory: declaration.walDirectory ?? "",
+    marker: paths.marker,
+    unit: paths.unit,
+    dataUnit: paths.dataUnit,
+    work: paths.rejoinLock,
+    lock: paths.lock,
+    epoch,
+    user: "postgres",
+  };
+}
+
 interface Order<T extends string> {
   readonly verb: string;
   /** Besides what every order names: the member, its lock and the epoch. Default none. */

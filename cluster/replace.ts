@@ -1,12 +1,12 @@
-import { randomBytes } from "node:crypto";
 import { z } from "zod";
 import { UserError } from "../model/fault.ts";
 import { besideDirectory } from "../model/names.ts";
 import type { Marker } from "../model/observation.ts";
 import type { MemberAccess } from "./access.ts";
 import { type AgentArguments, askAgent } from "./agent.ts";
-import { copyData } from "./data.ts";
+import { copyData, newToken } from "./data.ts";
 import type { ClusterLock } from "./lock.ts";
+import { dataOrder } from "./order.ts";
 import type { Reporter } from "./reporter.ts";
 
 const answer = z.discriminatedUnion("result", [
@@ -22,33 +22,16 @@ async function onData(
   purpose: string,
   more: AgentArguments = {},
 ): Promise<void> {
-  const { declaration, paths } = member;
   lock.assertHeld();
-  const said = await askAgent(
-    member.host,
-    verb,
-    {
-      dataDirectory: declaration.dataDirectory,
-      walDirectory: declaration.walDirectory ?? "",
-      marker: paths.marker,
-      unit: paths.unit,
-      dataUnit: paths.dataUnit,
-      work: paths.rejoinLock,
-      lock: paths.lock,
-      epoch: lock.epoch,
-      user: "postgres",
-      ...more,
-    },
-    answer,
-    { limitSeconds: 600, purpose },
-  );
+  const said = await askAgent(member.host, verb, { ...dataOrder(member, lock), ...more }, answer, {
+    limitSeconds: 600,
+    purpose,
+  });
   if (said.result !== "refused") return;
   throw new UserError(
     `${member.name}: could not ${purpose}: found that ${said.reason}.\n  It was left as it is: look at the host, then run \`pulumi up\` again.`,
   );
 }
-
-const newToken = () => randomBytes(16).toString("hex");
 
 /** A clone from the primary beside the stopped member's data, complete when it returns. What an earlier one left goes first. */
 export async function cloneBeside(

@@ -7,6 +7,7 @@ import { deadPeerOptions } from "../model/rendering.ts";
 import { type MemberAccess, withSession } from "./access.ts";
 import { askAgent } from "./agent.ts";
 import type { ClusterLock } from "./lock.ts";
+import { dataOrder } from "./order.ts";
 import { startService, stopService } from "./service.ts";
 import { waitUntilReplayed } from "./streaming.ts";
 import { WaitedTooLong } from "./waitFor.ts";
@@ -63,12 +64,12 @@ export async function stopReplayed(member: MemberAccess, seen: ReachedMember): P
 export async function rewindData(member: MemberAccess, primary: MemberAccess, lock: ClusterLock): Promise<Rewound> {
   await completeCheckpoint(primary);
   lock.assertHeld();
-  const { paths, declaration } = member;
+  const { paths } = member;
   const said = await askAgent(
     member.host,
     "rewind",
     {
-      dataDirectory: declaration.dataDirectory,
+      ...dataOrder(member, lock),
       programs: member.programs,
       config: paths.postgresqlConf,
       passfile: paths.passfile,
@@ -76,14 +77,7 @@ export async function rewindData(member: MemberAccess, primary: MemberAccess, lo
         `host=${primary.declaration.replicationAddress} port=${primary.declaration.port} dbname=postgres`,
         `user=${replicationRole} application_name=${member.name} ${deadPeerOptions}`,
       ].join(" "),
-      marker: paths.marker,
-      unit: paths.unit,
-      dataUnit: paths.dataUnit,
-      work: paths.rejoinLock,
-      lock: paths.lock,
-      epoch: lock.epoch,
       log: paths.rewindLog,
-      user: "postgres",
     },
     answer,
     { limitSeconds: rewindLimitSeconds, purpose: `rewind ${member.name} from ${primary.name}` },
