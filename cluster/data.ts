@@ -155,7 +155,7 @@ function inDataUnit(member: MemberAccess, argv: readonly string[]): string[] {
 }
 
 /** pg_basebackup's "  12345/67890 kB (18%), 0/1 tablespace" as people read it; undefined for other lines. */
-export function cloneProgress(line: string): string | undefined {
+function cloneProgress(line: string): string | undefined {
   const match = /(\d+)\/(\d+) kB \((\d+)%\)/.exec(line);
   if (match === null) return undefined;
   const bytes = (kilobytes: string | undefined) => `${(Number(kilobytes) / 1024).toFixed(0)} MB`;

@@ -35,7 +35,7 @@ export async function readHostFacts(host: RemoteHost, directories: readonly stri
   return parseHostFacts(text);
 }
 
-export function parseHostFacts(text: string): HostFacts {
+function parseHostFacts(text: string): HostFacts {
   const lines = text.split("\n").map((line) => {
     const space = line.indexOf(" ");
     return { word: line.slice(0, space), value: line.slice(space + 1) };

@@ -138,7 +138,7 @@ function parseOwn<T>(member: MemberAccess, path: string, text: string | null, sc
 }
 
 /** Everything about one member; never throws for what the host or PostgreSQL is like. */
-export async function observeMember(access: ClusterAccess, member: MemberAccess): Promise<MemberObservation> {
+async function observeMember(access: ClusterAccess, member: MemberAccess): Promise<MemberObservation> {
   const postgres = observePostgres(access, member).then(
     (facts) => ({ facts, silent: undefined }),
     (error: unknown) => ({ facts: undefined, silent: messageOf(error) }),
@@ -269,11 +269,11 @@ select json_build_object(
   'roles', (select coalesce(json_agg(rolname order by rolname), '[]') from pg_roles where rolname !~ '^pg_')
 ) as facts`;
 
-export async function observePostgres(access: ClusterAccess, member: MemberAccess): Promise<PostgresFacts> {
+async function observePostgres(access: ClusterAccess, member: MemberAccess): Promise<PostgresFacts> {
   return withSession(member, (session) => readPostgres(access, session));
 }
 
-export async function readPostgres(access: ClusterAccess, session: SqlSession): Promise<PostgresFacts> {
+async function readPostgres(access: ClusterAccess, session: SqlSession): Promise<PostgresFacts> {
   const names = [
     ...new Set([...Object.keys(access.group.parameters).map((name) => name.toLowerCase()), ...ownSettings]),
   ];

@@ -9,7 +9,7 @@ export interface Reporter {
 }
 
 /** Stopped at a safe point because the person asked for it. */
-export class Interrupted extends Error {
+class Interrupted extends Error {
   constructor(what: string) {
     super(`interrupted ${what}; \`pulumi up\` goes on from here`);
     this.name = "Interrupted";

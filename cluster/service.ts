@@ -45,11 +45,3 @@ export async function stopService(member: MemberAccess, limitSeconds: number): P
     purpose: `stop ${member.paths.unit}`,
   });
 }
-
-export async function reloadService(member: MemberAccess): Promise<void> {
-  await member.host.must({
-    argv: ["systemctl", "reload", member.paths.unit],
-    limitSeconds: 20,
-    purpose: `reload ${member.paths.unit}`,
-  });
-}

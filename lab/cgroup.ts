@@ -6,7 +6,7 @@ import { waitFor } from "./shell.ts";
 const hierarchies = "/sys/fs/cgroup";
 
 /** Root of the unified hierarchy: beside the old ones on a hybrid machine, else the whole tree. */
-export function unifiedRoot(): string {
+function unifiedRoot(): string {
   const beside = join(hierarchies, "unified");
   return existsSync(join(beside, "cgroup.procs")) ? beside : hierarchies;
 }

@@ -19,7 +19,7 @@ const tools: readonly (readonly [command: string, debianPackage: string])[] = [
 ];
 
 /** The Debian packages that the lab still needs on this machine; empty when all are there. */
-export function missingTools(): string[] {
+function missingTools(): string[] {
   const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/sbin"];
   const missing = tools.filter(([command]) => !folders.some((folder) => existsSync(join(folder, command))));
   const packages = new Set(missing.map(([, debianPackage]) => debianPackage));

@@ -47,10 +47,10 @@ const interfaces = { service: "host0", cluster: "host1", replication: "host2" } 
 const firstHostOffset = 11;
 
 /** Most hosts one lab may have: .11 to .30 of its /26; the addresses above are free for virtual IPs. */
-export const mostHosts = 20;
+const mostHosts = 20;
 
 /** Start of the lab's /26 within each range: demo 0, test 64, bench 128, any other name 192. */
-export function subnetBase(lab: string): number {
+function subnetBase(lab: string): number {
   const known: Readonly<Record<string, number>> = { demo: 0, test: 64, bench: 128 };
   return known[lab] ?? 192;
 }

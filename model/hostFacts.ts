@@ -54,7 +54,7 @@ export interface MarkedMember {
 }
 
 /** Major versions that the distribution itself offers; others come from the PGDG packages. */
-export const distributionVersions: Readonly<Record<string, number>> = { "debian 12": 15, "debian 13": 17 };
+const distributionVersions: Readonly<Record<string, number>> = { "debian 12": 15, "debian 13": 17 };
 
 const leastBytes = 300 * 1024 * 1024;
 

@@ -18,7 +18,7 @@ export function cleanText(text: string): string {
 }
 
 /** True for what a user or a host can put right; everything else is our bug. */
-export function isExpected(error: unknown): error is UserError | RemoteError {
+function isExpected(error: unknown): error is UserError | RemoteError {
   return error instanceof UserError || error instanceof RemoteError;
 }
 

@@ -12,7 +12,7 @@ const keepaliveSeconds = 5;
 const keepaliveCount = 3;
 
 /** sshd's MaxSessions is 10 by default; two are left for killing what must be killed. Forwarded sockets do not count. */
-export const sessionLimit = 8;
+const sessionLimit = 8;
 
 type OneHop = Omit<SshTarget, "jump">;
 

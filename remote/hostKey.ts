@@ -56,7 +56,7 @@ function wireFields(blob: Buffer): Buffer[] | undefined {
 }
 
 /** The type that a key on the wire names. */
-export function keyType(blob: Buffer): string {
+function keyType(blob: Buffer): string {
   return wireFields(blob)?.[0]?.toString("latin1") ?? "unknown";
 }
 

@@ -56,12 +56,7 @@ export function createRunner(hostName: string, connection: Connection): Runner {
 }
 
 /** The error for an exit code that the caller cannot use. */
-export function commandFailed(
-  hostName: string,
-  command: RemoteCommand,
-  exitCode: number,
-  stderr: string,
-): CommandFailed {
+function commandFailed(hostName: string, command: RemoteCommand, exitCode: number, stderr: string): CommandFailed {
   const end = stderr.trimEnd().split("\n").slice(-10).join("\n").slice(-2000);
   const told = end === "" ? "it wrote nothing to standard error." : end;
   const message = `${hostName}: could not ${command.purpose}: ${command.argv[0]} ended with exit code ${exitCode}: ${told}`;

@@ -15,7 +15,7 @@ export const orders = { postgresVersion: 17, members: { pg1: {}, pg2: {}, pg3: {
 export type Data = Readonly<Record<string, unknown>>;
 
 /** As Pulumi hands it over: each key as JSON text, a plain text as it is. */
-export function parse(config: Data) {
+function parse(config: Data) {
   const entries = Object.entries({ hosts, clusters: { orders }, ...config });
   return parseEnvironment(
     Object.fromEntries(entries.map(([key, value]) => [key, typeof value === "string" ? value : JSON.stringify(value)])),

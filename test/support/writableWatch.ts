@@ -94,7 +94,7 @@ function samplesIn(output: string): Sample[] {
 }
 
 /** Stretches in which every sample said writable; a member is taken for writable from the first to the last of them. */
-export function writableStretches(samples: readonly Sample[]): { from: number; to: number }[] {
+function writableStretches(samples: readonly Sample[]): { from: number; to: number }[] {
   const stretches: { from: number; to: number }[] = [];
   let open = false;
   for (const { milliseconds, writable } of samples) {
@@ -106,7 +106,7 @@ export function writableStretches(samples: readonly Sample[]): { from: number; t
   return stretches;
 }
 
-export function overlapsOf(watched: ReadonlyMap<string, readonly Sample[]>): Overlap[] {
+function overlapsOf(watched: ReadonlyMap<string, readonly Sample[]>): Overlap[] {
   const all = [...watched].flatMap(([member, samples]) =>
     writableStretches(samples).map((stretch) => ({ member, ...stretch })),
   );
