@@ -5,7 +5,7 @@ import { underLock } from "../cluster/underLock.ts";
 import type { Lab } from "../lab/lab.ts";
 import type { DeclaredCluster } from "../test/support/declaredCluster.ts";
 import { dataDirectory, holdReceiver, holdShutdown } from "../test/support/handoverMoments.ts";
-import { noRows, startProbe, stopProbe } from "./probe.ts";
+import { underProbe } from "./probe.ts";
 import { type Section, secondsText } from "./section.ts";
 import { benchCluster, freshCluster } from "./stack.ts";
 import { silent } from "./switchovers.ts";
@@ -19,21 +19,18 @@ export const aborts: Section = {
   async run(bench) {
     const lab = await bench.lab(true);
     const cluster = await freshCluster(lab, { walSegmentSize: "16MB" });
-    const rounds = Math.min(bench.rounds, most);
-    const probe = await startProbe(cluster, 60 + rounds * 60);
     const seconds: number[] = [];
-    try {
-      for (let round = 0; round < rounds; round++) {
-        bench.checkTime();
-        await probe.writer.waitForAcknowledgement(60);
+    await underProbe(bench, cluster, {
+      rounds: Math.min(bench.rounds, most),
+      limitSecondsOfRound: 60,
+      round: async ({ writer }) => {
+        await writer.waitForAcknowledgement(60);
         seconds.push(await abortOnce(lab, cluster));
         bench.report(`abort, round ${seconds.length}: ${secondsText(seconds.at(-1) ?? 0)}`);
-      }
-    } finally {
-      const rows = await stopProbe(cluster, probe, noRows);
-      cluster.close();
-      bench.keep({ what: "from the decision until writable, 16 MB segments", seconds, goal: { most: 1.5 }, rows });
-    }
+      },
+      keep: (seen) =>
+        bench.keep({ what: "from the decision until writable, 16 MB segments", seconds, goal: { most: 1.5 }, ...seen }),
+    });
     return {};
   },
 };

@@ -1,5 +1,4 @@
-import { clock, noRows, startProbe, stopProbe } from "./probe.ts";
-import type { Measurement } from "./results.ts";
+import { clock, underProbe } from "./probe.ts";
 import { type Section, secondsText } from "./section.ts";
 import { declare, freshCluster, preview, up } from "./stack.ts";
 
@@ -44,35 +43,30 @@ export const wholeCli: Section = {
     const lab = await bench.lab(true);
     const wish = { walSegmentSize: "16MB" } as const;
     const cluster = await freshCluster(lab, wish);
-    const probe = await startProbe(cluster, 600);
     const gaps: number[] = [];
     const ups: number[] = [];
-    let rows = noRows;
-    try {
-      for (let round = 0; round < Math.min(bench.rounds, most); round++) {
-        bench.checkTime();
+    await underProbe(bench, cluster, {
+      rounds: Math.min(bench.rounds, most),
+      limitSecondsOfRound: 120,
+      round: async ({ writer }) => {
         const { member: from } = await cluster.primary();
         const to = from === "pg1" ? "pg2" : "pg1";
         declare(lab, { ...wish, primary: to });
         const since = clock();
-        ups.push(await up());
-        await probe.writer.waitForAcknowledgement(30);
-        const handover = probe.writer.gapsSince(since).find((gap) => gap.from === from && gap.to === to);
-        gaps.push((handover ?? probe.writer.longestGap(since)).milliseconds / 1000);
-        bench.report(`through the CLI: gap ${secondsText(gaps.at(-1) ?? 0)}, up ${secondsText(ups.at(-1) ?? 0)}`);
-      }
-    } finally {
-      rows = await stopProbe(cluster, probe, rows);
-      cluster.close();
-      const gap: Measurement = {
-        what: "gap in which the server changed",
-        seconds: gaps,
-        goal: { p50: 0.2, most: 0.5 },
-        rows,
-      };
-      bench.keep(gap);
-      bench.keep({ what: "the whole `pulumi up`", seconds: ups });
-    }
+        const seconds = await up();
+        await writer.waitForAcknowledgement(30);
+        const handover = writer.gapsSince(since).find((gap) => gap.from === from && gap.to === to);
+        const gap = (handover ?? writer.longestGap(since)).milliseconds / 1000;
+        ups.push(seconds);
+        gaps.push(gap);
+        bench.report(`through the CLI: gap ${secondsText(gap)}, up ${secondsText(seconds)}`);
+      },
+      keep: (seen) => {
+        const goal = { p50: 0.2, most: 0.5 };
+        bench.keep({ what: "gap in which the server changed", seconds: gaps, goal, ...seen });
+        bench.keep({ what: "the whole `pulumi up`", seconds: ups });
+      },
+    });
     return {};
   },
 };

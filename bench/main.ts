@@ -14,7 +14,7 @@ import { currentLoad, describeMachine } from "./machine.ts";
 import { provisioning } from "./provisioning.ts";
 import { rejoins } from "./rejoins.ts";
 import { restarts } from "./restarts.ts";
-import { type Measurement, saveSection } from "./results.ts";
+import { type Measurement, type SectionResult, saveSection } from "./results.ts";
 import { type Bench, type Section, StoppedEarly } from "./section.ts";
 import { endTimedProgram, removeStack } from "./stack.ts";
 import { switchovers } from "./switchovers.ts";
@@ -46,6 +46,8 @@ async function labOfKind(prepared: boolean): Promise<Lab> {
   return attachLab(labName);
 }
 
+type Outcome = Pick<SectionResult, "ratio" | "stopped">;
+
 async function runSection(section: Section, options: Options, byHandScript: string | undefined): Promise<void> {
   const rounds = Number(options.rounds);
   const machine = await describeMachine();
@@ -63,10 +65,21 @@ async function runSection(section: Section, options: Options, byHandScript: stri
       }
     },
     keep(measurement) {
-      if (measurement.seconds.length > 0) measurements.set(measurement.what, measurement);
+      if (measurement.seconds.length === 0) return;
+      measurements.set(measurement.what, measurement);
+      // On disk with every round: whatever ends this process takes none of them along.
+      save({ stopped: "the process ended in the middle of a round" });
     },
   };
-  let outcome: { ratio?: { what: string; value: number; goal: number }; stopped?: string };
+  const save = (outcome: Outcome) =>
+    saveSection(resolve(options.output), new Date().toISOString().slice(0, 10), section.name, {
+      measuredAt: new Date().toISOString(),
+      tookSeconds: Math.round((performance.now() - began) / 1000),
+      machine,
+      measurements: [...measurements.values()],
+      ...outcome,
+    });
+  let outcome: Outcome;
   try {
     outcome = await section.run(bench);
   } catch (error) {
@@ -80,14 +93,7 @@ async function runSection(section: Section, options: Options, byHandScript: stri
     process.exitCode ??= 1;
     return;
   }
-  const file = saveSection(resolve(options.output), new Date().toISOString().slice(0, 10), section.name, {
-    measuredAt: new Date().toISOString(),
-    tookSeconds: Math.round((performance.now() - began) / 1000),
-    machine,
-    measurements: [...measurements.values()],
-    ...outcome,
-  });
-  report(`${section.name}: written to ${file}`);
+  report(`${section.name}: written to ${save(outcome)}`);
 }
 
 function wantedSections(only: string | undefined): readonly Section[] {
@@ -138,7 +144,11 @@ async function main(options: Options): Promise<void> {
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => {
-    if (!interrupted) report("interrupted: this round ends, then the hosts go");
+    if (interrupted) {
+      report(`interrupted again: ends now. The hosts stay; remove them with: lab/lab down --lab ${labName}`);
+      process.exit(130);
+    }
+    report("interrupted: this round ends, then the hosts go; once more ends at once");
     interrupted = true;
     process.exitCode = 130;
     endTimedProgram();

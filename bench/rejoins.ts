@@ -1,6 +1,7 @@
 import { type ClusterAccess, withSession } from "../cluster/access.ts";
 import { observeMembers } from "../cluster/observe.ts";
 import { rejoin } from "../cluster/rejoin.ts";
+import type { Reporter } from "../cluster/reporter.ts";
 import { stopService } from "../cluster/service.ts";
 import { lookAtStrays } from "../cluster/strays.ts";
 import { streamingStandbys, waitUntilStreaming } from "../cluster/streaming.ts";
@@ -10,10 +11,11 @@ import type { Lab } from "../lab/lab.ts";
 import { othersOf } from "../model/group.ts";
 import { planRejoins, type Rejoin } from "../model/rejoin.ts";
 import type { DeclaredCluster } from "../test/support/declaredCluster.ts";
-import { noRows, type Probe, startProbe, stopProbe } from "./probe.ts";
+import { type Probe, underProbe } from "./probe.ts";
 import type { Measurement } from "./results.ts";
 import { type Bench, type Section, secondsText } from "./section.ts";
 import { freshCluster } from "./stack.ts";
+import { Steps, stepsFromNow } from "./steps.ts";
 import { silent } from "./switchovers.ts";
 
 const most = 10;
@@ -55,23 +57,27 @@ export const rejoins: Section = {
 async function measureKind(bench: Bench, kind: Kind): Promise<void> {
   const lab = await bench.lab(true);
   const cluster = await freshCluster(lab, { walSegmentSize: "16MB" });
-  const rounds = Math.min(bench.rounds, most);
-  const probe = await startProbe(cluster, 60 + rounds * 180);
   const seconds: number[] = [];
-  try {
-    for (let round = 0; round < rounds; round++) {
-      bench.checkTime();
-      seconds.push(await measureOnce({ lab, cluster }, probe, kind));
+  const steps = new Steps();
+  await underProbe(bench, cluster, {
+    rounds: Math.min(bench.rounds, most),
+    limitSecondsOfRound: 180,
+    round: async (probe) => {
+      seconds.push(await measureOnce({ lab, cluster }, probe, kind, steps));
       bench.report(`${kind.what}, round ${seconds.length}: ${secondsText(seconds.at(-1) ?? 0)}`);
-    }
-  } finally {
-    const rows = await stopProbe(cluster, probe, noRows);
-    cluster.close();
-    bench.keep({ what: kind.what, seconds, goal: kind.goal, rows });
-  }
+    },
+    keep: ({ rows, notes = [] }) =>
+      bench.keep({
+        what: kind.what,
+        seconds,
+        goal: kind.goal,
+        ...(rows === undefined ? {} : { rows }),
+        notes: [...notes, `where the time goes, median of each step: ${steps.text()}`],
+      }),
+  });
 }
 
-async function measureOnce(scene: Scene, { writer }: Probe, kind: Kind): Promise<number> {
+async function measureOnce(scene: Scene, { writer }: Probe, kind: Kind, steps: Steps): Promise<number> {
   await writer.waitForAcknowledgement(60);
   const { access } = scene.cluster;
   const { member: from } = await scene.cluster.primary();
@@ -79,14 +85,28 @@ async function measureOnce(scene: Scene, { writer }: Probe, kind: Kind): Promise
   await kind.leave(scene, from, to);
   await writer.waitForAcknowledgement(60);
   const began = performance.now();
-  await underLock(access, silent, async (lock, observations) => {
+  const watch = stepsFromNow(steps);
+  const told: Reporter = { ...silent, progress: (text) => watch.step(stepOf(text)) };
+  watch.step("asking who holds the cluster");
+  await underLock(access, told, async (lock, observations) => {
+    watch.step("asking what can be rejoined");
     const looked = await lookAtStrays(access, to, observations);
     const planned = planRejoins(access.group, to, looked)[from];
     if (planned?.kind !== kind.plan) throw new Error(`${from}: found ${planned?.text}, expected to ${kind.plan}`);
-    await rejoin(access, lock, access.member(from), access.member(to), planned, looked, silent);
+    await rejoin(access, lock, access.member(from), access.member(to), planned, looked, told);
     await followed(access, to);
+    watch.step("releasing the lock");
   });
+  watch.end();
   return (performance.now() - began) / 1000;
+}
+
+/** "pg1: rewinding to 0/3000028" is the same step in every round. */
+function stepOf(progress: string): string {
+  return progress
+    .replace(/^pg\d+: /, "")
+    .replace(/ to [0-9A-F]+\/[0-9A-F]+$/, "")
+    .replace(/ from pg\d+$/, "");
 }
 
 function followed(access: ClusterAccess, primary: string): Promise<void> {

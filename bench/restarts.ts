@@ -1,6 +1,6 @@
 import { waitUntilSettled } from "../cluster/converge.ts";
 import type { DeclaredCluster } from "../test/support/declaredCluster.ts";
-import { clock, noRows, type Probe, startProbe, stopProbe } from "./probe.ts";
+import { clock, type Probe, underProbe } from "./probe.ts";
 import { type Section, secondsText } from "./section.ts";
 import { freshCluster } from "./stack.ts";
 import { silent } from "./switchovers.ts";
@@ -13,25 +13,22 @@ export const restarts: Section = {
   limitMinutes: 20,
   async run(bench) {
     const cluster = await freshCluster(await bench.lab(true), { walSegmentSize: "16MB" });
-    const rounds = Math.min(bench.rounds, most);
-    const probe = await startProbe(cluster, 60 + rounds * 60);
     const seconds: number[] = [];
-    try {
-      for (let round = 0; round < rounds; round++) {
-        bench.checkTime();
+    await underProbe(bench, cluster, {
+      rounds: Math.min(bench.rounds, most),
+      limitSecondsOfRound: 60,
+      round: async (probe) => {
         seconds.push(await killOnce(cluster, probe));
         bench.report(`restart in place, round ${seconds.length}: ${secondsText(seconds.at(-1) ?? 0)}`);
-      }
-    } finally {
-      const rows = await stopProbe(cluster, probe, noRows);
-      cluster.close();
-      bench.keep({
-        what: "kill -9 of the primary's postmaster, 16 MB segments, idle",
-        seconds,
-        goal: { p50: 0.5 },
-        rows,
-      });
-    }
+      },
+      keep: (seen) =>
+        bench.keep({
+          what: "kill -9 of the primary's postmaster, 16 MB segments, idle",
+          seconds,
+          goal: { p50: 0.5 },
+          ...seen,
+        }),
+    });
     return {};
   },
 };

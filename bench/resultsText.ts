@@ -6,6 +6,7 @@ const titles: Readonly<Record<string, string>> = {
   cli: "Planned switchover through the whole CLI (`pulumi up`)",
   abort: "A switchover that is undone: the target does not receive the shutdown checkpoint",
   restart: "A killed postmaster (kill -9), failover manager none: restart in place",
+  rejoin: "A member that comes back: from its host being reached until it streams",
   noop: "The loop of every day",
   provisioning: "From bare hosts to a writable cluster",
 };

@@ -5,12 +5,12 @@ import { underLock } from "../cluster/underLock.ts";
 import type { Lab } from "../lab/lab.ts";
 import type { DeclaredCluster } from "../test/support/declaredCluster.ts";
 import { archiveParameters, startArchive } from "./archive.ts";
-import { median } from "./figures.ts";
 import { startLoad } from "./load.ts";
-import { clock, noRows, type Probe, type Rows, startProbe, stopProbe } from "./probe.ts";
+import { clock, type Probe, type Rows, underProbe } from "./probe.ts";
 import type { Measurement } from "./results.ts";
 import { type Bench, type Section, secondsText } from "./section.ts";
 import { type ClusterWish, freshCluster } from "./stack.ts";
+import { Steps } from "./steps.ts";
 
 interface Variant {
   readonly what: string;
@@ -69,7 +69,7 @@ interface Series {
   readonly orchestrator: number[];
   readonly predictions: number[];
   /** By step of the outage, in milliseconds from the step before. */
-  readonly steps: Map<string, number[]>;
+  readonly steps: Steps;
   rows: Rows;
   /** Committed by pgbench beside the writer. */
   transactions: number;
@@ -82,8 +82,8 @@ async function measureVariant(bench: Bench, variant: Variant): Promise<void> {
     handovers: [],
     orchestrator: [],
     predictions: [],
-    steps: new Map(),
-    rows: noRows,
+    steps: new Steps(),
+    rows: { acknowledged: 0, lost: 0, onSecondServer: 0 },
     transactions: 0,
     loadSeconds: 0,
   };
@@ -91,39 +91,38 @@ async function measureVariant(bench: Bench, variant: Variant): Promise<void> {
     const lab = await bench.lab(true);
     const rounds = Math.min(roundsOfOneCluster, bench.rounds - series.gaps.length);
     bench.report(`${variant.what}: a fresh cluster for ${rounds} rounds`);
-    const scene = await openScene(lab, variant, 300 + rounds * 60);
-    try {
-      await measureCluster(bench, variant, scene.cluster, rounds, series);
-    } finally {
-      await scene.close();
-      if (series.gaps.length > 0) bench.keep(measurementOf(variant, series));
-    }
+    await onHosts(lab, variant, 300 + rounds * 60, (cluster) =>
+      measureCluster(bench, variant, cluster, rounds, series),
+    );
   }
 }
 
-interface Scene {
-  readonly cluster: DeclaredCluster;
-  close(): Promise<void>;
-}
-
-async function openScene(lab: Lab, variant: Variant, limitSeconds: number): Promise<Scene> {
+/** A cluster on hosts that are as the variant wants them; their links are as before afterwards. */
+async function onHosts(
+  lab: Lab,
+  variant: Variant,
+  limitSeconds: number,
+  measure: (cluster: DeclaredCluster) => Promise<void>,
+): Promise<void> {
   const { walSegmentSize, distanceMilliseconds, archiving = false } = variant;
   const link = distanceMilliseconds === undefined ? undefined : await lab.slowLink("pg3", distanceMilliseconds);
-  const jump = link && { address: link.address, port: link.port, user: "root", hostKey: lab.host("pg3").hostKey };
-  const cluster = await freshCluster(
-    lab,
-    { walSegmentSize, ...(archiving ? { parameters: archiveParameters(lab) } : {}) },
-    jump === undefined ? {} : { jump },
-  );
-  if (archiving) await startArchive(lab, cluster, limitSeconds);
-  return {
-    cluster,
-    async close() {
+  try {
+    const jump = link && { address: link.address, port: link.port, user: "root", hostKey: lab.host("pg3").hostKey };
+    const cluster = await freshCluster(
+      lab,
+      { walSegmentSize, ...(archiving ? { parameters: archiveParameters(lab) } : {}) },
+      jump === undefined ? {} : { jump },
+    );
+    try {
+      if (archiving) await startArchive(lab, cluster, limitSeconds);
+      await measure(cluster);
+    } finally {
       cluster.close();
-      await link?.stop();
       if (archiving) await lab.heal();
-    },
-  };
+    }
+  } finally {
+    await link?.stop();
+  }
 }
 
 async function measureCluster(
@@ -133,20 +132,34 @@ async function measureCluster(
   rounds: number,
   series: Series,
 ): Promise<void> {
-  const limitSeconds = 60 + rounds * 60;
-  const probe = await startProbe(cluster, limitSeconds);
-  const stopLoad = variant.load === true ? await startLoad(cluster, probe.password, limitSeconds) : undefined;
-  const began = performance.now();
-  try {
-    for (let round = 0; round < rounds; round++) {
-      bench.checkTime();
-      await measureRound(bench, variant, cluster, probe, series);
-    }
-  } finally {
-    series.loadSeconds += (performance.now() - began) / 1000;
-    series.transactions += (await stopLoad?.()) ?? 0;
-    series.rows = await stopProbe(cluster, probe, series.rows);
-  }
+  const limitSecondsOfRound = 60;
+  const before = series.rows;
+  await underProbe(bench, cluster, {
+    rounds,
+    limitSecondsOfRound,
+    beside: async (probe) => {
+      const stopLoad =
+        variant.load === true ? await startLoad(cluster, probe.password, 60 + rounds * limitSecondsOfRound) : undefined;
+      const began = performance.now();
+      return async () => {
+        series.loadSeconds += (performance.now() - began) / 1000;
+        series.transactions += (await stopLoad?.()) ?? 0;
+      };
+    },
+    round: (probe) => measureRound(bench, variant, cluster, probe, series),
+    keep: (seen) => {
+      if (seen.rows !== undefined) series.rows = sum(before, seen.rows);
+      bench.keep(measurementOf(variant, series, seen.notes));
+    },
+  });
+}
+
+function sum(one: Rows, other: Rows): Rows {
+  return {
+    acknowledged: one.acknowledged + other.acknowledged,
+    lost: one.lost + other.lost,
+    onSecondServer: one.onSecondServer + other.onSecondServer,
+  };
 }
 
 async function measureRound(
@@ -182,18 +195,13 @@ async function measureRound(
 function collectSteps({ steps }: Series, moments: readonly Moment[]): void {
   let before = 0;
   for (const { what, milliseconds } of moments) {
-    steps.set(what, [...(steps.get(what) ?? []), milliseconds - before]);
+    steps.add(what, milliseconds - before);
     before = milliseconds;
     if (what === "acknowledged") return;
   }
 }
 
-function stepsText({ steps }: Series): string {
-  const parts = [...steps].map(([what, milliseconds]) => `${what} ${(median(milliseconds) ?? 0).toFixed(0)} ms`);
-  return `where the outage's time goes, median of each step from the one before: ${parts.join(", ")}`;
-}
-
-function measurementOf(variant: Variant, series: Series): Measurement {
+function measurementOf(variant: Variant, series: Series, seen: readonly string[] = []): Measurement {
   const list = (values: readonly number[]) => values.map((value) => value.toFixed(3)).join(" ");
   const perSecond = (series.transactions / series.loadSeconds).toFixed(0);
   const load = `pgbench committed ${series.transactions} transactions, ${perSecond} per second, outages included`;
@@ -204,9 +212,10 @@ function measurementOf(variant: Variant, series: Series): Measurement {
     predictedSeconds: series.predictions,
     rows: series.rows,
     notes: [
-      stepsText(series),
+      ...seen,
+      `where the outage's time goes, median of each step from the one before: ${series.steps.text()}`,
       `the gap in which the server changed alone, by round: ${list(series.handovers)}`,
-      ...(variant.load === true ? [load] : []),
+      ...(variant.load === true && series.loadSeconds > 0 ? [load] : []),
       `outage as the orchestrator measured it, by round: ${list(series.orchestrator)}`,
     ],
   };

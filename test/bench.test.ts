@@ -1,12 +1,15 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { figuresOf } from "../bench/figures.ts";
 import type { Machine } from "../bench/machine.ts";
+import { type Probe, type Seen, underProbe } from "../bench/probe.ts";
 import type { Measurement, Results } from "../bench/results.ts";
 import { resultsText } from "../bench/resultsText.ts";
+import { StoppedEarly } from "../bench/section.ts";
 import { benchStackFile } from "../bench/stack.ts";
+import { Steps } from "../bench/steps.ts";
 import type { Lab } from "../lab/lab.ts";
-import { openDeclaredCluster } from "./support/declaredCluster.ts";
+import { type DeclaredCluster, openDeclaredCluster } from "./support/declaredCluster.ts";
 
 const machine: Machine = {
   cores: 2,
@@ -72,4 +75,85 @@ it("the benchmark's stack file declares a cluster that has no faults, with quoru
   expect(cluster.group).toMatchObject({ primary: "pg1", synchronous: { quorum: 1 }, walSegmentSize: "1MB" });
   expect(cluster.servers.map((server) => server.address)).toEqual(hosts.map((host) => host.address));
   cluster.close();
+});
+
+it("steps are told in the order of the first round, each with its median of the rounds that made it", () => {
+  const steps = new Steps();
+  for (const milliseconds of [50, 90, 40]) steps.add("shut down", milliseconds);
+  steps.add("proved", 5);
+  expect(steps.text()).toBe("shut down 50 ms, proved 5 ms");
+});
+
+describe("rounds under the writer", () => {
+  /** What became of the writer and the cluster, and all that was kept, in order. */
+  async function measure(given: { rounds: number; failIn?: number; stopBefore?: number; primaryGone?: boolean }) {
+    const happened: string[] = [];
+    const kept: Seen[] = [];
+    const cluster = {
+      primary: () => (given.primaryGone ? Promise.reject(new Error("nobody")) : Promise.resolve({ member: "pg1" })),
+      connect: () => Promise.resolve({ close: () => Promise.resolve(void happened.push("session closed")) }),
+      close: () => happened.push("cluster closed"),
+    } as unknown as DeclaredCluster;
+    const writer = {
+      stop: (asker: unknown) => {
+        happened.push("writer ended");
+        if (asker === undefined) return Promise.reject(new Error("writer: waited 30 s for an acknowledged row"));
+        return Promise.resolve({ acknowledged: 7, lost: [3], twoWritersAtOnce: [] });
+      },
+    };
+    let done = 0;
+    const bench = {
+      checkTime() {
+        if (done === given.stopBefore) throw new StoppedEarly("its 20 minutes were over");
+      },
+    };
+    const ended = underProbe(
+      bench,
+      cluster,
+      {
+        rounds: given.rounds,
+        limitSecondsOfRound: 60,
+        beside: () => Promise.resolve(() => Promise.resolve(void happened.push("load ended"))),
+        round: () => (done++ === given.failIn ? Promise.reject(new Error("no streaming")) : Promise.resolve()),
+        keep: (seen) => kept.push(seen),
+      },
+      () => Promise.resolve({ writer, password: "" } as unknown as Probe),
+    );
+    const failure = await ended.then(
+      () => undefined,
+      (error: Error) => error.message,
+    );
+    return { happened, kept, failure };
+  }
+
+  const rows = { acknowledged: 7, lost: 1, onSecondServer: 0 };
+
+  it("each round is kept when it is over, and all of them once more with the writer's rows", async () => {
+    expect(await measure({ rounds: 2 })).toEqual({
+      happened: ["load ended", "writer ended", "session closed", "cluster closed"],
+      kept: [{}, {}, { rows }],
+      failure: undefined,
+    });
+  });
+
+  it.each([
+    ["a round fails", { rounds: 3, failIn: 1 }, "no streaming"],
+    ["the time is over", { rounds: 3, stopBefore: 1 }, "its 20 minutes were over"],
+  ])("%s: the rounds before are kept, and nothing stays open", async (_, given, failure) => {
+    expect(await measure(given)).toEqual({
+      happened: ["load ended", "writer ended", "session closed", "cluster closed"],
+      kept: [{}, { rows }],
+      failure,
+    });
+  });
+
+  it("nobody is primary at the end: the rounds are kept without the comparison, and nothing stays open", async () => {
+    const notes = ["whether acknowledged rows were lost is not known: writer: waited 30 s for an acknowledged row"];
+    expect(await measure({ rounds: 3, failIn: 1, primaryGone: true })).toEqual({
+      happened: ["load ended", "writer ended", "cluster closed"],
+      kept: [{}, { notes }],
+      failure: "no streaming",
+    });
+    expect((await measure({ rounds: 1, primaryGone: true })).failure).toContain("waited 30 s");
+  });
 });
