@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { type ClusterAccess, withSession } from "../cluster/access.ts";
 import { observeMembers } from "../cluster/observe.ts";
 import { rejoin } from "../cluster/rejoin.ts";
@@ -9,8 +10,10 @@ import { underLock } from "../cluster/underLock.ts";
 import { waitFor } from "../cluster/waitFor.ts";
 import type { Lab } from "../lab/lab.ts";
 import { othersOf } from "../model/group.ts";
+import { lsnValue } from "../model/lsn.ts";
 import { planRejoins, type Rejoin } from "../model/rejoin.ts";
 import type { DeclaredCluster } from "../test/support/declaredCluster.ts";
+import { probeDatabase } from "../test/support/writer.ts";
 import { type Probe, underProbe } from "./probe.ts";
 import type { Measurement } from "./results.ts";
 import { type Bench, type Section, secondsText } from "./section.ts";
@@ -24,8 +27,8 @@ interface Kind {
   readonly what: string;
   readonly plan: Rejoin["kind"];
   readonly goal: NonNullable<Measurement["goal"]>;
-  /** Makes the primary a former one that is to come back so, and another member primary. */
-  leave(scene: Scene, from: string, to: string): Promise<void>;
+  /** Makes the primary a former one that is to come back so; returns who is primary then. */
+  leave(scene: Scene, from: string): Promise<string>;
 }
 
 interface Scene {
@@ -81,8 +84,7 @@ async function measureOnce(scene: Scene, { writer }: Probe, kind: Kind, steps: S
   await writer.waitForAcknowledgement(60);
   const { access } = scene.cluster;
   const { member: from } = await scene.cluster.primary();
-  const to = access.members.find((member) => member.name !== from)?.name ?? "";
-  await kind.leave(scene, from, to);
+  const to = await kind.leave(scene, from);
   await writer.waitForAcknowledgement(60);
   const began = performance.now();
   const watch = stepsFromNow(steps);
@@ -121,17 +123,38 @@ async function promote(cluster: DeclaredCluster, member: string): Promise<void> 
   await session.query("select pg_promote(true, 60)").finally(() => session.close());
 }
 
-async function stopAndPromote({ cluster }: Scene, from: string, to: string): Promise<void> {
+async function stopAndPromote({ cluster }: Scene, from: string): Promise<string> {
   await followed(cluster.access, from);
   await stopService(cluster.access.member(from), 60);
-  await promote(cluster, to);
+  return promoteLongest(cluster, from);
+}
+
+/** Whoever has received most, as a careful person does it: another one would lose rows, and the first could not follow it. */
+async function promoteLongest(cluster: DeclaredCluster, without: string): Promise<string> {
+  const others = cluster.access.members.filter((member) => member.name !== without);
+  const received = await Promise.all(
+    others.map(async (member) => [member.name, await receivedBy(cluster, member.name)] as const),
+  );
+  const longest = received.reduce((best, one) => (one[1] > best[1] ? one : best));
+  await promote(cluster, longest[0]);
+  return longest[0];
+}
+
+async function receivedBy(cluster: DeclaredCluster, member: string): Promise<bigint> {
+  const session = await cluster.connect(member);
+  try {
+    const row = z.object({ lsn: z.string() });
+    return lsnValue((await session.selectOne(row, "select pg_last_wal_receive_lsn()::text as lsn")).lsn);
+  } finally {
+    await session.close();
+  }
 }
 
 /** Its last commits reach nobody, then its power fails; it comes back after the promotion. */
-async function crash({ lab, cluster }: Scene, from: string, to: string): Promise<void> {
+async function crash({ lab, cluster }: Scene, from: string): Promise<string> {
   await followed(cluster.access, from);
   await lab.partition(from, { networks: ["replication"] });
-  const session = await cluster.connect(from, "probe");
+  const session = await cluster.connect(from, probeDatabase);
   try {
     await session.query("set synchronous_commit = local");
     await session.query("create table if not exists alone (number int)");
@@ -140,22 +163,24 @@ async function crash({ lab, cluster }: Scene, from: string, to: string): Promise
     await session.close();
   }
   await lab.kill(from);
-  await promote(cluster, to);
+  const to = await promoteLongest(cluster, from);
   await lab.heal();
   await lab.start(from);
   await waitFor(`${from} to be reached again`, 60, async () => {
     const seen = (await observeMembers(cluster.access)).find((one) => one.member === from);
     return seen?.reached === true ? { done: true } : { lastSeen: "not reached" };
   });
+  return to;
 }
 
 /** As after a rewind that its host's death cut off: only the marker says so. */
-async function breakRewind(scene: Scene, from: string, to: string): Promise<void> {
-  await stopAndPromote(scene, from, to);
+async function breakRewind(scene: Scene, from: string): Promise<string> {
+  const to = await stopAndPromote(scene, from);
   const { host, paths } = scene.cluster.access.member(from);
   await host.must({
     argv: ["sed", "-i", 's/"state":"ready"/"state":"rewinding"/', paths.marker],
     limitSeconds: 20,
     purpose: `mark ${from} as a rewind that broke off`,
   });
+  return to;
 }
