@@ -50,6 +50,7 @@ const setting: z.ZodType<LiveSetting> = z.object({
 
 const measurementSchema: z.ZodType<Measurement> = z.object({
   clients: z.object({ open: z.number(), most: z.number() }),
+  transactions: z.number(),
   oldestTransaction: running,
   longQueries: z.object({ count: z.number(), longest: running }),
   prepared: z.object({ count: z.number(), oldestSeconds: z.number() }),
@@ -99,6 +100,7 @@ select json_build_object(
   'clients', json_build_object('open', (select count(*) from client),
     'most', current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
       - coalesce(current_setting('reserved_connections', true)::int, 0)),
+  'transactions', (select count(*) from client where transaction is not null),
   'oldestTransaction', (select json_build_object('pid', pid, 'user', "user", 'seconds', transaction)
     from client where transaction is not null order by transaction desc limit 1),
   'longQueries', json_build_object(

@@ -6,7 +6,7 @@ import { endpointsOf } from "../model/group.ts";
 import { planSwitchover, type SwitchoverPlan } from "../model/handover.ts";
 import { type MemberObservation, streamingMembers } from "../model/observation.ts";
 import { observePrimary } from "../model/observedPrimary.ts";
-import { type Prediction, predictOutage } from "../model/prediction.ts";
+import { activityOf, type Prediction, predictOutage } from "../model/prediction.ts";
 import { needsOldPrimary } from "../model/quorum.ts";
 import { checksText, type SwitchoverReport } from "../model/report.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
@@ -46,7 +46,7 @@ export async function assessSwitchover(
   return {
     plan: planSwitchover(access.group, from, to, streamingMembers(observations)),
     checks: checkSwitchover({ group: access.group, from, to, observations, heldLock, measured }),
-    prediction: predictOutage(access.group, from, to, streamingMembers(observations)),
+    prediction: predictOutage(access.group, from, to, streamingMembers(observations), activityOf(measured)),
     observations,
   };
 }

@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { group, member } from "../test/support/shapes.ts";
 import { planSwitchover } from "./handover.ts";
-import { predictOutage } from "./prediction.ts";
 
 const all = new Set(["pg2", "pg3"]);
 
@@ -59,38 +58,5 @@ describe("the plan of a switchover", () => {
     const away = planSwitchover(group({ synchronous: { quorum: 1 } }), "pg1", "pg2", new Set(["pg2"]));
     expect(outage(away)).toEqual(["demote", "prove", "promote", "follow"]);
     expect(outage(planSwitchover(group(), "pg1", "pg2", new Set(["pg2"])))).toEqual(["demote", "prove", "promote"]);
-  });
-});
-
-describe("the predicted outage", () => {
-  it("is the sum of its parts", () => {
-    expect(predictOutage(group({ synchronous: { quorum: 1 } }), "pg1", "pg2", all)).toEqual({
-      parts: [
-        { what: "fast stop", milliseconds: 35 },
-        { what: "promotion", milliseconds: 30 },
-        { what: "copy of a 16MB segment", milliseconds: 48 },
-        { what: "ticket and proof", milliseconds: 7 },
-        { what: "first acknowledged commit", milliseconds: 25 },
-      ],
-      totalMilliseconds: 145,
-    });
-  });
-
-  it("is shorter with small segments", () => {
-    const small = group({ walSegmentSize: "1MB" });
-    expect(predictOutage(small, "pg1", "pg2", all).totalMilliseconds).toBe(100);
-  });
-
-  it.each([
-    ["two members with quorum 1", group({ synchronous: { quorum: 1 }, members: [member("pg1"), member("pg2")] }), all],
-    ["three members with quorum 2", group({ synchronous: { quorum: 2 } }), all],
-    ["the third member away", group({ synchronous: { quorum: 1 } }), new Set(["pg2"])],
-  ])("includes the old primary's return: %s", (_, shape, streaming) => {
-    const { parts, totalMilliseconds } = predictOutage(shape, "pg1", "pg2", streaming);
-    expect(parts.at(-1)).toEqual({
-      what: "pg1 back as a standby (the synchronous rule needs it)",
-      milliseconds: 350,
-    });
-    expect(totalMilliseconds).toBe(145 + 350);
   });
 });

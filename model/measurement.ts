@@ -11,6 +11,8 @@ export interface Measurements {
 export interface Measurement {
   /** Sessions of clients that are open, and how many ordinary users may have open at once. */
   readonly clients: { readonly open: number; readonly most: number };
+  /** Clients in the middle of a transaction. */
+  readonly transactions: number;
   /** The oldest open transaction of a client. */
   readonly oldestTransaction?: Running | undefined;
   /** Queries of clients that have been running for longer than limits.querySeconds. */

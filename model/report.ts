@@ -66,10 +66,7 @@ export function planText(plan: SwitchoverPlan, checks: readonly Check[], predict
     (step, index) =>
       `  ${String(index + 1).padStart(2)} ${step.outage ? "*" : " "} ${step.step.padEnd(10)} ${step.text}`,
   );
-  const parts = prediction.parts
-    .filter((part) => part.milliseconds > 0)
-    .map((part) => `${part.what} ${part.milliseconds}`)
-    .join(", ");
+  const parts = prediction.parts.map((part) => `${part.what} ${part.milliseconds}`).join(", ");
   return [
     `switchover ${plan.from} -> ${plan.to}: checks ${verdict}, outage about ${seconds(prediction.totalMilliseconds)}`,
     "checks (limit)",

@@ -48,7 +48,7 @@ describe("a planned switchover of three members", () => {
     expect(output).toMatch(/ok {4}target streams +from 203\.0\.113\.\d+:5432 +\(from pg1\)/);
     expect(output).toMatch(/6 \* demote +stop pg1 \(fast\) and make it a standby/);
     expect(output).toMatch(/8 \* promote +promote pg2/);
-    expect(output).toMatch(/predicted outage 0\.\d\d s \(ms: fast stop 35, promotion 30,/);
+    expect(output).toMatch(/predicted outage 0\.\d\d s \(ms: fast stop 35, ticket and proof 5, promotion 20,/);
     expect(await touchable(cluster)).toEqual(before);
     expect(await cluster.roles()).toEqual(["pg1 f 1", "pg2 t 1", "pg3 t 1"]);
   });

@@ -58,6 +58,7 @@ const settings = {
 function measurement(overrides: Partial<Measurement> = {}): Measurement {
   return {
     clients: { open: 3, most: 97 },
+    transactions: 0,
     longQueries: { count: 0 },
     prepared: { count: 0, oldestSeconds: 0 },
     archiver: { failing: false, waitingFiles: 0 },
