@@ -1,41 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { defaultLimits } from "../test/support/shapes.ts";
+import { groupInputs } from "../test/support/shapes.ts";
 import { changedPaths, type DeclaredGroup, diffGroup, type GroupState } from "./groupDiff.ts";
 import type { ObservedPrimary } from "./observedPrimary.ts";
 
 const systemIdentifier = "7000000000000000001";
 
 const declared: DeclaredGroup = {
-  cluster: "orders",
-  postgresVersion: 17,
-  members: Object.fromEntries(
-    ["pg1", "pg2"].map((name) => [
-      name,
-      {
-        host: name,
-        port: 5432,
-        dataDirectory: `/var/lib/postgresql/17/orders-${name}`,
-        candidate: true,
-        replicationAddress: `203.0.113.1${name.slice(2)}`,
-        serviceAddress: `198.51.100.1${name.slice(2)}`,
-        sshPort: 22,
-        hostKey: "ssh-ed25519 AAAA",
-      },
-    ]),
-  ),
-  primary: "pg1",
-  synchronous: "off",
-  parameters: { work_mem: "4MB" },
-  clientNetworks: [],
-  walSegmentSize: "16MB",
-  slotSizeLimit: "10GB",
-  socketUsers: ["root"],
-  onDrift: "adopt",
-  switchBackAfter: "10min",
-  rejoin: "auto",
-  onDestroy: "keep",
-  disposableSlots: [],
-  limits: defaultLimits,
+  ...groupInputs(["pg1", "pg2"], { parameters: { work_mem: "4MB" } }),
   configuration: {
     pg1: { "postgresql.conf": "work_mem = '4MB'\n", "role.conf": "primary_slot_name = 'pgha_pg1'\n" },
     pg2: { "postgresql.conf": "work_mem = '4MB'\n", "role.conf": "primary_slot_name = 'pgha_pg2'\n" },

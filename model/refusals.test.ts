@@ -1,50 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { empty, primary, standby, stopped, unreachable } from "../test/support/observations.ts";
-import { defaultLimits } from "../test/support/shapes.ts";
-import type { GroupInputs } from "./group.ts";
+import { groupInputs, memberInputs } from "../test/support/shapes.ts";
 import type { PostgresFacts } from "./observation.ts";
 import { refusedChanges } from "./refusals.ts";
 
-const declared: GroupInputs = {
-  cluster: "orders",
-  postgresVersion: 17,
-  members: {
-    pg1: {
-      host: "pg1",
-      port: 5432,
-      dataDirectory: "/var/lib/postgresql/17/orders-pg1",
-      candidate: true,
-      replicationAddress: "203.0.113.11",
-      serviceAddress: "198.51.100.11",
-      sshPort: 22,
-      hostKey: "ssh-ed25519 AAAA",
-    },
-  },
-  primary: "pg1",
-  synchronous: "off",
-  parameters: {},
-  clientNetworks: [],
-  walSegmentSize: "16MB",
-  slotSizeLimit: "10GB",
-  socketUsers: ["root"],
-  onDrift: "adopt",
-  switchBackAfter: "10min",
-  rejoin: "auto",
-  onDestroy: "keep",
-  disposableSlots: [],
-  limits: defaultLimits,
-};
-
-const pg1 = {
-  host: "pg1",
-  port: 5432,
-  dataDirectory: "/var/lib/postgresql/17/orders-pg1",
-  candidate: true,
-  replicationAddress: "203.0.113.11",
-  serviceAddress: "198.51.100.11",
-  sshPort: 22,
-  hostKey: "ssh-ed25519 AAAA",
-};
+const declared = groupInputs(["pg1"]);
+const pg1 = memberInputs("pg1");
 
 const running: PostgresFacts["settings"] = {
   max_connections: { setting: "100", unit: null, vartype: "integer" },

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { addressOf, primary, standby, stopped, unreachable } from "../test/support/observations.ts";
 import { group } from "../test/support/shapes.ts";
+import { sender } from "../test/support/switchover.ts";
 import type { Group } from "./group.ts";
 import type { MemberObservation, WalSender } from "./observation.ts";
 import type { ObservedPrimary } from "./observedPrimary.ts";
@@ -9,20 +10,6 @@ import { switchBackOf } from "./switchBack.ts";
 const observed: ObservedPrimary = { kind: "known", member: "pg2", timeline: 2, systemIdentifier: "1" };
 /** A saturday. */
 const now = new Date("2026-03-07T03:00:00Z");
-
-function sender(name: string, changes: Partial<WalSender> = {}): WalSender {
-  return {
-    name,
-    pid: 4711,
-    state: "streaming",
-    connectedSeconds: 3600,
-    syncState: "async",
-    logical: false,
-    replayLagSeconds: 0,
-    silentSeconds: 0,
-    ...changes,
-  };
-}
 
 function pg2(...walSenders: WalSender[]): MemberObservation {
   return primary("pg2", { postgres: { timeline: 2, walSenders } });

@@ -1,27 +1,9 @@
 import { expect, it } from "vitest";
 import type { DeclaredGroup, GroupState } from "../model/groupDiff.ts";
-import { defaultLimits } from "../test/support/shapes.ts";
+import { groupInputs } from "../test/support/shapes.ts";
 import { noticesOf } from "./notices.ts";
 
-const declared: DeclaredGroup = {
-  cluster: "orders",
-  postgresVersion: 17,
-  members: {},
-  primary: "pg1",
-  synchronous: "off",
-  parameters: {},
-  clientNetworks: [],
-  walSegmentSize: "16MB",
-  slotSizeLimit: "10GB",
-  socketUsers: ["root"],
-  onDrift: "adopt",
-  switchBackAfter: "10min",
-  rejoin: "auto",
-  onDestroy: "keep",
-  disposableSlots: [],
-  limits: defaultLimits,
-  configuration: {},
-};
+const declared: DeclaredGroup = { ...groupInputs([]), configuration: {} };
 const one = { member: "pg1", systemIdentifier: "7", timeline: 1 };
 const settled: GroupState = { primary: "pg1", applied: one, observed: { kind: "known", ...one }, configuration: {} };
 

@@ -15,8 +15,8 @@ import {
   ageLocks,
   createTestCluster,
   expectExit,
+  expectNothingLeft,
   expectSafe,
-  leftBehind,
   type Observed,
   openTestLab,
   type TestCluster,
@@ -42,10 +42,6 @@ async function killAll(running: Running): Promise<void> {
   expectExit(await cluster.stack.pulumi("cancel", "--yes"), 0);
 }
 
-async function expectNothingLeft(): Promise<void> {
-  expect(await Promise.all(cluster.members.map((member) => leftBehind(lab, member)))).toEqual(["", "", ""]);
-}
-
 /** The next `up` takes the dead one's hold over, says what became of its switchover, and leaves nothing of it. */
 async function expectMended(says: string, primary: string): Promise<void> {
   await ageLocks(lab, cluster.members, 31);
@@ -53,7 +49,7 @@ async function expectMended(says: string, primary: string): Promise<void> {
   expectExit(next, 0);
   expect(plain(next.output)).toContain(says);
   await waitForPrimary(cluster, primary);
-  await expectNothingLeft();
+  await expectNothingLeft(cluster);
 }
 
 test("of two `pulumi up` with two states one wins, and the other says who holds the cluster and since when", async () => {
@@ -66,7 +62,7 @@ test("of two `pulumi up` with two states one wins, and the other says who holds 
   expect(loser.exitCode, loser.output).toBe(1);
   expect(plain(loser.output)).toMatch(/\S+@\S+, pid \d+ holds the cluster since \d{4}-\d\d-\d\dT[\d:.]+Z/);
   await waitForPrimary(cluster, "pg2");
-  await expectNothingLeft();
+  await expectNothingLeft(cluster);
   // Whoever lost finds it done.
   expectExit(await other.stack.up(), 0);
   await other.close();
@@ -118,7 +114,7 @@ test("interrupted once before the outage: it stops there, and the next `up` swit
   expect(interrupted.exitCode, interrupted.output).not.toBe(0);
   expect(plain(interrupted.output)).toContain("interrupted before the primary was stopped");
   await waitForPrimary(cluster, "pg2");
-  await expectNothingLeft();
+  await expectNothingLeft(cluster);
   expectExit(await cluster.stack.up(), 0);
   await waitForPrimary(cluster, "pg1");
 });
@@ -129,7 +125,7 @@ test("interrupted once within the outage: the switchover is completed, and the n
   await held.release();
   const interrupted = await running.ended;
   await waitForPrimary(cluster, "pg2");
-  await expectNothingLeft();
+  await expectNothingLeft(cluster);
   expect(plain(interrupted.output)).toContain("switchover pg1 -> pg2 done");
   expectExit(await cluster.stack.up(), 0);
 });
@@ -145,7 +141,7 @@ test("interrupted twice within the outage: the hosts hand over by themselves", a
   await cluster.stack.pulumi("cancel", "--yes");
   await ageLocks(lab, cluster.members, 31);
   expectExit(await cluster.stack.up(), 0);
-  await expectNothingLeft();
+  await expectNothingLeft(cluster);
 });
 
 test("the CLI alone killed: the provider goes to a safe point by itself", async () => {
@@ -157,7 +153,7 @@ test("the CLI alone killed: the provider goes to a safe point by itself", async 
     "pg1",
     `[ ! -e ${journal("pg1")} ] && grep -q '"holder":""' /var/lib/pgha/orders/pg1/lock.json`,
   );
-  await expectNothingLeft();
+  await expectNothingLeft(cluster);
   expectExit(await cluster.stack.pulumi("cancel", "--yes"), 0);
   expectExit(await cluster.stack.up(), 0);
   await waitForPrimary(cluster, "pg2");

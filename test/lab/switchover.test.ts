@@ -4,8 +4,8 @@ import { onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
 import {
   createTestCluster,
   expectExit,
+  expectNothingLeft,
   expectSafe,
-  leftBehind,
   openTestLab,
   type TestCluster,
   touchable,
@@ -99,7 +99,7 @@ describe("a planned switchover of three members", () => {
       "pg1 4",
       "pg2 5",
     ]);
-    for (const member of cluster.members) expect(await leftBehind(lab, member)).toBe("");
+    await expectNothingLeft(cluster);
     // Every old primary followed on the data that it had.
     for (const member of cluster.members) expect((await rewinds(member)).split("\n")).toEqual(["0", "0"]);
     expectExit(await cluster.stack.preview("--expect-no-changes"), 0);

@@ -1,5 +1,5 @@
 import type { Limits, MemberDeclaration } from "../../model/declaration.ts";
-import type { Group } from "../../model/group.ts";
+import type { Group, GroupInputs } from "../../model/group.ts";
 
 /** pg1 to pg9, each on a host of its own name, with one address to serve and one to replicate. */
 export function member(name: string, overrides: Partial<MemberDeclaration> = {}): MemberDeclaration {
@@ -30,25 +30,39 @@ export const defaultLimits: Limits = {
   stopSeconds: 30,
 };
 
+const declaration = {
+  cluster: "orders",
+  postgresVersion: 17,
+  primary: "pg1",
+  synchronous: "off",
+  parameters: {},
+  clientNetworks: [],
+  walSegmentSize: "16MB",
+  slotSizeLimit: "10GB",
+  socketUsers: ["root"],
+  onDrift: "adopt",
+  switchBackAfter: "10min",
+  rejoin: "auto",
+  onDestroy: "keep",
+  disposableSlots: [],
+  limits: defaultLimits,
+} satisfies Omit<Group, "members">;
+
 /** Cluster orders: PostgreSQL 17 on pg1 to pg3, pg1 is primary, nothing synchronous. */
 export function group(overrides: Partial<Group> = {}): Group {
+  return { ...declaration, members: [member("pg1"), member("pg2"), member("pg3")], ...overrides };
+}
+
+/** The same, as the resource is given it: members by name, and only those named. */
+export function groupInputs(members: readonly string[], overrides: Partial<GroupInputs> = {}): GroupInputs {
   return {
-    cluster: "orders",
-    postgresVersion: 17,
-    members: [member("pg1"), member("pg2"), member("pg3")],
-    primary: "pg1",
-    synchronous: "off",
-    parameters: {},
-    clientNetworks: [],
-    walSegmentSize: "16MB",
-    slotSizeLimit: "10GB",
-    socketUsers: ["root"],
-    onDrift: "adopt",
-    switchBackAfter: "10min",
-    rejoin: "auto",
-    onDestroy: "keep",
-    disposableSlots: [],
-    limits: defaultLimits,
+    ...declaration,
+    members: Object.fromEntries(members.map((name) => [name, memberInputs(name)])),
     ...overrides,
   };
+}
+
+export function memberInputs(name: string): GroupInputs["members"][string] {
+  const { name: _, ...inputs } = member(name);
+  return inputs;
 }

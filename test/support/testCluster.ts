@@ -172,8 +172,14 @@ async function withSuperuser<T>(
   }
 }
 
-/** What a handover leaves on a member while it is not ended: "journal", "lock"; nothing when it ended. */
-export async function leftBehind(lab: Lab, member: string): Promise<string> {
+/** No handover has left a journal or a hold of the lock on any member. `where`: said when one has. */
+export async function expectNothingLeft({ lab, members }: TestCluster, where?: string): Promise<void> {
+  const left = await Promise.all(members.map(async (member) => `${member}: ${await leftBehind(lab, member)}`));
+  expect(left, where).toEqual(members.map((member) => `${member}: `));
+}
+
+/** "journal", "lock", or nothing. */
+function leftBehind(lab: Lab, member: string): Promise<string> {
   return scriptOnHost(
     lab,
     member,
