@@ -75,7 +75,10 @@ async function measureKind(bench: Bench, kind: Kind): Promise<void> {
         seconds,
         goal: kind.goal,
         ...(rows === undefined ? {} : { rows }),
-        notes: [...notes, `where the time goes, median of each step: ${steps.text()}`],
+        notes: [
+          ...notes,
+          `where the time goes, median of each step until the next one (the last before the lock's release ends when it streams): ${steps.text()}`,
+        ],
       }),
   });
 }
@@ -107,6 +110,7 @@ async function measureOnce(scene: Scene, { writer }: Probe, kind: Kind, steps: S
 function stepOf(progress: string): string {
   return progress
     .replace(/^pg\d+: /, "")
+    .replace(/, .* of .*$/, "")
     .replace(/ to [0-9A-F]+\/[0-9A-F]+$/, "")
     .replace(/ from pg\d+$/, "");
 }

@@ -15,7 +15,7 @@ export class Steps {
   }
 }
 
-/** Divides a stretch of time that runs now. `step` ends the one before. */
+/** Divides a stretch of time that runs now. `step` ends the one before, unless it is the same. */
 export function stepsFromNow(steps: Steps): { step(what: string): void; end(): void } {
   let current: { what: string; since: number } | undefined;
   const end = () => {
@@ -24,6 +24,7 @@ export function stepsFromNow(steps: Steps): { step(what: string): void; end(): v
   };
   return {
     step(what) {
+      if (what === current?.what) return;
       end();
       current = { what, since: performance.now() };
     },
