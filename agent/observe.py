@@ -23,12 +23,22 @@ def control_data(programs, directory):
             found[CONTROL_FIELDS[label]] = value.strip()
     if "systemIdentifier" not in found:
         return None
+    wal = os.path.join(directory, "pg_wal")
     found["timeline"] = max(
         int(found["timeline"]),
         int(found.pop("recoveryTimeline", "0")),
-        newest_history(os.path.join(directory, "pg_wal")),
+        newest_history(wal),
     )
+    found["began"] = timeline_began(wal, found["timeline"])
     return found
+
+
+def timeline_began(directory, timeline):
+    """Where it left the one before, by its history file; None for the first, and without the file. Members that were
+    promoted apart from each other may give theirs the same number."""
+    history = read_text(os.path.join(directory, "%08X.history" % timeline)) or ""
+    ends = re.findall(r"^\s*(\d+)\s+([0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8})(?:\s|$)", history, re.MULTILINE)
+    return {"timeline": int(ends[-1][0]), "endLsn": ends[-1][1]} if ends else None
 
 
 def newest_history(directory):

@@ -61,7 +61,13 @@ const localSchema = z.object({
     .nullable(),
   standbySignal: z.boolean(),
   controlData: z
-    .object({ state: z.string(), systemIdentifier: z.string(), timeline: z.number(), checkpointLsn: z.string() })
+    .object({
+      state: z.string(),
+      systemIdentifier: z.string(),
+      timeline: z.number(),
+      began: z.object({ timeline: z.number(), endLsn: z.string() }).nullable(),
+      checkpointLsn: z.string(),
+    })
     .nullable(),
   unit: z.string(),
   unitEnabled: z.boolean(),
@@ -111,7 +117,7 @@ async function observeLocal(access: ClusterAccess, member: MemberAccess): Promis
           },
     marker: parseOwn(member, paths.marker, marker, markerSchema),
     journal: parseOwn(member, paths.journal, journal, journalSchema),
-    controlData: controlData ?? undefined,
+    controlData: controlData === null ? undefined : { ...controlData, began: controlData.began ?? undefined },
     ticket: ticket ?? undefined,
     switch: switched ?? undefined,
     gate: gate ?? undefined,

@@ -51,6 +51,17 @@ it("nothing is said when all is well", () => {
   expect(health(first(), second({}, wal("foreign", "/wal/pg2")), third)).toEqual({});
 });
 
+it("a standby that streams on a timeline of the same number, but by another history, is not well", () => {
+  const at = (endLsn: string) => ({ control: { timeline: 2, began: { timeline: 1, endLsn } } });
+  const source = primary("pg1", { postgres: { timeline: 2, ...slotsFor("pg2", "pg3") }, ...at("0/5000148") });
+  const follower = (endLsn: string) =>
+    standby("pg2", "pg1", { postgres: { timeline: 2, ...slotsFor("pg1", "pg3") }, ...at(endLsn) });
+  expect(health(source, follower("0/5000148"))).toEqual({});
+  expect(health(source, follower("0/5000100"))).toEqual({
+    pg2: "timeline 2 of pg2 began at 0/5000100 (timeline 1), that of pg1 at 0/5000148 (timeline 1): they were promoted apart",
+  });
+});
+
 it("nothing is said of a member whose host was not reached", () => {
   expect(ofSecond(unreachable("pg2"))).toBeUndefined();
 });

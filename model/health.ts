@@ -10,6 +10,7 @@ import {
   reachedMembers,
 } from "./observation.ts";
 import { wayBack } from "./ownership.ts";
+import { arePromotedApart, promotedApartText } from "./promotedApart.ts";
 import { rejoinFacts, strayProblem } from "./rejoin.ts";
 import { synchronousStandbyNames } from "./rendering.ts";
 
@@ -72,6 +73,10 @@ function problemOf(
   if (receiver?.status !== "streaming") return "does not stream";
   if (receiver.senderHost !== primary.replicationAddress || receiver.senderPort !== primary.port) {
     return `streams from ${receiver.senderHost}:${receiver.senderPort}, not from ${primary.name}`;
+  }
+  const seenPrimary = reachedMembers(observations).find((seen) => seen.member === primary.name);
+  if (seenPrimary !== undefined && arePromotedApart(observation, seenPrimary)) {
+    return promotedApartText(observation, seenPrimary);
   }
   return leftoverProblem(local.marker);
 }

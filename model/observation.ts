@@ -49,6 +49,8 @@ export interface ControlData {
   readonly state: string;
   readonly systemIdentifier: string;
   readonly timeline: number;
+  /** Where that timeline left the one before it. Undefined: it is the first, or its history file is missing. */
+  readonly began?: TimelineEnd | undefined;
   readonly checkpointLsn: Lsn;
 }
 

@@ -26,6 +26,61 @@ function mute(member: string): MemberObservation {
   return { ...rest, postgresSilent: "the database system is starting up" };
 }
 
+describe("two members were promoted apart to a timeline of the same number", () => {
+  const at = (endLsn: string, timeline = 2) => ({ control: { timeline, began: { timeline: timeline - 1, endLsn } } });
+  const writable = primary("pg1", { postgres: { timeline: 2 }, ...at("0/5000148") });
+  const other = stopped("pg2", at("0/5000100"));
+  const apart =
+    "timeline 2 of pg2 began at 0/5000100 (timeline 1), that of pg1 at 0/5000148 (timeline 1): they were promoted apart";
+
+  it("the writable one is not named because it is writable", () => {
+    expect(observed(writable, other)).toEqual({
+      kind: "unknown",
+      reason: `pg1 is writable, but only 1 of 2 members confirm it (${apart}; pg2 is stopped)`,
+      stopped: ["pg2"],
+    });
+    const bystander = stopped("pg3", { local: { standbySignal: true } });
+    expect(observed(writable, other, bystander)).toMatchObject({ kind: "unknown" });
+  });
+
+  it("it is named when a majority follows it, by its own history", () => {
+    const follower = (endLsn: string) => standby("pg3", "pg1", { postgres: { timeline: 2 }, ...at(endLsn) });
+    const named = { ...pg1, timeline: 2 };
+    expect(observed(writable, other, follower("0/5000148"))).toEqual(named);
+    expect(observed(writable, other, follower("0/5000100"))).toMatchObject({ kind: "unknown" });
+  });
+
+  it("a standby that streams by another history does not confirm it", () => {
+    const streaming = standby("pg2", "pg1", { postgres: { timeline: 2 }, ...at("0/5000100") });
+    expect(observed(writable, streaming, unreachable("pg3"))).toEqual({
+      kind: "unknown",
+      reason: `pg1 is writable, but only 1 of 3 members confirm it (${apart}; pg3 cannot be reached)`,
+    });
+  });
+
+  it("neither is the stopped primary", () => {
+    const down = stopped("pg1", at("0/5000148"));
+    expect(observed(down, stopped("pg2", { local: { standbySignal: true }, ...at("0/5000100") }))).toEqual({
+      kind: "none",
+    });
+    expect(observed(down, stopped("pg2", { local: { standbySignal: true }, ...at("0/5000148") }))).toEqual({
+      ...pg1,
+      kind: "stopped",
+      timeline: 2,
+    });
+  });
+
+  it("a history that is not known is no doubt, nor is one that a clone brings", () => {
+    const unread = stopped("pg2", { control: { timeline: 2, began: undefined } });
+    expect(observed(writable, unread)).toEqual({ ...pg1, timeline: 2 });
+    const marker = { cluster: "orders", member: "pg2", state: "rewinding", dataDirectory: "/srv/pg2" } as const;
+    expect(observed(writable, stopped("pg2", { local: { marker }, ...at("0/5000100") }))).toEqual({
+      ...pg1,
+      timeline: 2,
+    });
+  });
+});
+
 describe("every member was read", () => {
   it("names the only writable one", () => {
     expect(observed(primary("pg1"), standby("pg2", "pg1"), standby("pg3", "pg1"))).toEqual(pg1);

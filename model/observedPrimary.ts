@@ -10,6 +10,8 @@ import {
   wasRead,
 } from "./observation.ts";
 
+import { arePromotedApart, promotedApartText } from "./promotedApart.ts";
+
 /** Who is primary, as far as the hosts tell. Nothing but `known` is ever acted on. */
 export type ObservedPrimary =
   | { readonly kind: "known"; readonly member: string; readonly timeline: number; readonly systemIdentifier: string }
@@ -51,7 +53,8 @@ export interface Endpoint {
 /**
  * A member is named if every declared member could be read and exactly one is writable; or if a majority of the
  * declared members confirms it: is it, or has a wal receiver streaming from it. Never one whose timeline another
- * member has left behind: it is a former primary that came back, and what was written after it is on the others.
+ * member has left behind: it is a former primary that came back, and what was written after it is on the others. Where
+ * another member was promoted apart to a timeline of the same number, only a majority tells which of the two counts.
  */
 export function observePrimary(
   observations: readonly MemberObservation[],
@@ -72,13 +75,14 @@ export function observePrimary(
     const known = { kind: "known", member: candidate.member, timeline, systemIdentifier } as const;
     const former = formerPrimaryText(candidate, reached);
     if (former !== undefined) return { kind: "unknown", reason: former, former: candidate.member };
-    if (unread.length === 0) return known;
+    const apart = reached.filter((one) => !isBeingCloned(one) && arePromotedApart(one, candidate));
+    if (unread.length === 0 && apart.length === 0) return known;
     const confirming = reached.filter((observation) => confirms(observation, candidate, endpoints));
     if (confirming.length * 2 > observations.length) return known;
     const stopped = stoppedMembers(reached);
     return {
       kind: "unknown",
-      reason: `${candidate.member} is writable, but only ${confirming.length} of ${observations.length} members confirm it (${[unreadText(unread), ...stoppedTexts(stopped)].join("; ")})`,
+      reason: `${candidate.member} is writable, but only ${confirming.length} of ${observations.length} members confirm it (${[...apart.map((one) => promotedApartText(one, candidate)), ...unreadTexts(unread), ...stoppedTexts(stopped)].join("; ")})`,
       stopped,
     };
   }
@@ -91,15 +95,13 @@ export function observePrimary(
 }
 
 /** Why a host is not reached is told beside it, member by member: those reasons are long, and differ from look to look. */
-function unreadText(unread: readonly MemberObservation[]): string {
+function unreadTexts(unread: readonly MemberObservation[]): string[] {
   const unreachable = unread.filter(({ reached }) => !reached).map(({ member }) => member);
   const silent = reachedMembers(unread).map(
     ({ member, local, postgresSilent }) =>
       `PostgreSQL on ${member} does not answer (${postgresSilent ?? `unit ${local.unit}`})`,
   );
-  return [...(unreachable.length === 0 ? [] : [`${unreachable.join(" and ")} cannot be reached`]), ...silent].join(
-    "; ",
-  );
+  return [...(unreachable.length === 0 ? [] : [`${unreachable.join(" and ")} cannot be reached`]), ...silent];
 }
 
 /** Undefined: none. */
@@ -128,7 +130,8 @@ export function confirms(
   return (
     receiver.senderHost === endpoint?.replicationAddress &&
     receiver.senderPort === endpoint.port &&
-    timelineOf(observation) === timelineOf(candidate)
+    timelineOf(observation) === timelineOf(candidate) &&
+    !arePromotedApart(observation, candidate)
   );
 }
 
@@ -139,7 +142,7 @@ function unknownWithout(
   endpoints: readonly Endpoint[],
 ): ObservedPrimary {
   const stopped = stoppedMembers(reached);
-  const reason = [unreadText(unread), ...stoppedTexts(stopped), ...upstreamTexts(reached, endpoints)].join("; ");
+  const reason = [...unreadTexts(unread), ...stoppedTexts(stopped), ...upstreamTexts(reached, endpoints)].join("; ");
   const standbys = reached.filter(({ postgres }) => postgres?.inRecovery === true);
   if (standbys.length === 0) return { kind: "unknown", reason, stopped };
   const streaming = upstreamsOf(standbys, endpoints).flatMap(({ members }) => members);
@@ -243,6 +246,7 @@ function stoppedPrimary(reached: readonly ReachedMember[]): ObservedPrimary | un
   if (only === undefined || control === undefined || holding.length !== 1) return undefined;
   if (!["shut down", "in production"].includes(control.state)) return undefined;
   if (reached.some((observation) => timelineOf(observation) > control.timeline)) return undefined;
+  if (reached.some((observation) => arePromotedApart(observation, only))) return undefined;
   return {
     kind: "stopped",
     member: only.member,

@@ -63,6 +63,7 @@ function facts(overrides: Overrides = {}): RejoinFacts {
     hasRestoreCommand: false,
     state: "ready",
     standbySignal: false,
+    streamsApart: false,
     freeBytes: 10 * gigabyte,
     otherCopies: 1,
     ...overrides,
@@ -244,6 +245,22 @@ describe("a member that two promotions gave the same number of timeline", () => 
     expect(decide({ standbySignal: true, stray: apart }).text).toBe(
       "diverged from pg2 at 0/5000100 (timeline 1): 3 transactions of its own (WAL up to 0/6000000) will be kept aside and rewound",
     );
+  });
+
+  it("is cloned when it streams already, and its own WAL is kept", () => {
+    const apart = { timeline: 2, past: [{ timeline: 1, endLsn: "0/5000100" }], endLsn: "0/6000000" };
+    expect(decide({ standbySignal: true, streamsApart: true, stray: apart }).text).toBe(
+      "diverged from pg2 at 0/5000100 (timeline 1): 3 transactions of its own (WAL up to 0/6000000) will be kept aside; what it received from pg2 lies over its own WAL, where a rewind would miss changes: it will be cloned anew, beside its old data",
+    );
+  });
+
+  it("is no follower, whether it streams or not", () => {
+    const at = (endLsn: string) => ({ control: { timeline: 2, began: { timeline: 1, endLsn } } });
+    const writable = primary("pg2", { postgres: { timeline: 2 }, ...at("0/5000148") });
+    const follower = (endLsn: string) => standby("pg3", "pg2", { postgres: { timeline: 2 }, ...at(endLsn) });
+    const strays = (endLsn: string) => strayMembers("pg2", [writable, follower(endLsn)]).map(({ member }) => member);
+    expect(strays("0/5000148")).toEqual([]);
+    expect(strays("0/5000100")).toEqual(["pg3"]);
   });
 });
 

@@ -10,6 +10,7 @@ import {
   type StrayFacts,
   streamingMembers,
 } from "./observation.ts";
+import { arePromotedApart } from "./promotedApart.ts";
 import { type Fork, forkOf, segmentOf } from "./timeline.ts";
 
 export type RejoinRule = Group["rejoin"];
@@ -54,6 +55,8 @@ export interface RejoinFacts {
   readonly hasRestoreCommand: boolean;
   readonly state: "ready" | "rewinding" | "swapping";
   readonly standbySignal: boolean;
+  /** It streams, though it was promoted apart from the primary: PostgreSQL compares only the timelines' numbers. */
+  readonly streamsApart: boolean;
   readonly freeBytes: number;
   /** Undefined: its data cannot be read. */
   readonly stray: StrayFacts | undefined;
@@ -64,13 +67,15 @@ export interface RejoinFacts {
 
 /** The members that do not follow `primaryName`: how each comes back is to be decided. Members without finished data are not meant. */
 export function strayMembers(primaryName: string, observations: readonly MemberObservation[]): ReachedMember[] {
+  const primary = reachedMembers(observations).find((seen) => seen.member === primaryName);
   return reachedMembers(observations).filter((seen) => {
     const { marker, dataDirectory, unit } = seen.local;
     if (seen.member === primaryName) return false;
     if (marker?.state === "rewinding" || marker?.state === "swapping") return true;
     if (marker?.state !== "ready" || dataDirectory !== "data" || isLost(seen)) return false;
     if (seen.postgres !== undefined) {
-      return seen.postgres.inRecovery && seen.postgres.walReceiver?.status !== "streaming";
+      const streams = seen.postgres.walReceiver?.status === "streaming";
+      return seen.postgres.inRecovery && (!streams || (primary !== undefined && arePromotedApart(seen, primary)));
     }
     // One that runs without an answer is left alone: nobody knows what it is doing.
     return unit !== "active" && unit !== "deactivating";
@@ -97,6 +102,7 @@ export function rejoinFacts(
     hasRestoreCommand: "restore_command" in group.parameters,
     state,
     standbySignal: seen.local.standbySignal,
+    streamsApart: seen.postgres?.walReceiver?.status === "streaming",
     freeBytes: seen.local.freeBytes,
     stray: seen.stray,
     source: primary.source,
@@ -163,13 +169,21 @@ const table: readonly Row[] = [
       ),
   },
   {
-    when: (facts, stray, { own }) => own === undefined && isServed(facts, stray),
+    when: (facts, stray, { own }) => own === undefined && !facts.streamsApart && isServed(facts, stray),
     decide: ({ primary, standbySignal, rule }, { endLsn }) => {
       if (standbySignal) return { kind: "follow", formerPrimary: false, text: `it follows ${primary} again` };
       const text = `former primary whose WAL ends at ${endLsn}, all of which ${primary} has`;
       if (rule === "manual") return refuse(`${text}; rejoin is manual`, wayOutOf.manual);
       return { kind: "follow", formerPrimary: true, text: `${text}: it follows without a rewind` };
     },
+  },
+  {
+    when: ({ streamsApart }) => streamsApart,
+    decide: (facts) =>
+      planClone(
+        facts,
+        `what it received from ${facts.primary} lies over its own WAL, where a rewind would miss changes`,
+      ),
   },
   {
     when: (_, __, { own }) => own === undefined,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { systemIdentifier } from "../../test/support/observations.ts";
 import { defaultLimits } from "../../test/support/shapes.ts";
 import { check, type Given, objections, sender, slot } from "../../test/support/switchover.ts";
 import type { PostgresFacts, Slot, WalSender } from "../observation.ts";
@@ -73,6 +74,25 @@ it.each<[string, Partial<PostgresFacts>, Check]>([
   ],
 ])("blocks when the target %s", (_, target, expected) => {
   expect(objections({ target })).toEqual([expected]);
+});
+
+it("blocks when the target was promoted apart from the primary, to a timeline of the same number", () => {
+  const at = (endLsn: string) => ({
+    controlData: {
+      ...{ state: "in production", systemIdentifier, timeline: 2, checkpointLsn: "0/3000060" },
+      began: { timeline: 1, endLsn },
+    },
+  });
+  const running = { primary: { timeline: 2 }, target: { timeline: 2 } };
+  expect(objections({ ...running, primaryHost: at("0/5000148"), targetHost: at("0/5000148") })).toEqual([]);
+  expect(objections({ ...running, primaryHost: at("0/5000148"), targetHost: at("0/5000100") })).toEqual([
+    blocks(
+      "same database",
+      "timeline 2 of pg2 began at 0/5000100 (timeline 1), that of pg1 at 0/5000148 (timeline 1): they were promoted apart",
+      "one timeline",
+      "`pulumi up` without the change of primary brings it back.",
+    ),
+  ]);
 });
 
 it.each<[string, Given, Omit<Check, "verdict">]>([

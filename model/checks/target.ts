@@ -3,6 +3,7 @@ import { memberOf, othersOf } from "../group.ts";
 import { lsnDifferenceBytes } from "../lsn.ts";
 import { slotName } from "../names.ts";
 import type { PostgresFacts, WalSender } from "../observation.ts";
+import { arePromotedApart, promotedApartText } from "../promotedApart.ts";
 import { block, type Check, majorVersion, ok, type Subject, secondsText, versionText, warn } from "./check.ts";
 
 export function answersCheck({ to, target }: Subject): Check {
@@ -39,6 +40,10 @@ export function databaseCheck({ primary, target }: Subject): Check {
   }
   if (old.timeline !== next.timeline) {
     return block(name, `timelines ${old.timeline} and ${next.timeline}`, "one timeline", "Wait until it follows.");
+  }
+  if (arePromotedApart(target, primary)) {
+    const wayOut = "`pulumi up` without the change of primary brings it back.";
+    return block(name, promotedApartText(target, primary), "one timeline", wayOut);
   }
   return ok(name, `timeline ${old.timeline}`, "one timeline");
 }

@@ -176,6 +176,28 @@ describe("observe", () => {
     });
   });
 
+  it("tells where its timeline left the one before, by the history file of that timeline", async () => {
+    const control = (timeline: number) =>
+      program(
+        "pg_controldata",
+        `echo 'Database system identifier: 7'
+         echo 'Database cluster state: shut down'
+         echo 'Latest checkpoint location: 1/3000060'
+         echo "Latest checkpoint's TimeLineID: ${timeline}"`,
+      );
+    control(1);
+    expect(await observe()).toMatchObject({ controlData: { timeline: 1, began: null } });
+    mkdirSync(at("data", "pg_wal"));
+    const older = "1\t0/A01EF0\tno recovery target specified\n";
+    writeFileSync(at("data", "pg_wal", "00000002.history"), older);
+    writeFileSync(at("data", "pg_wal", "00000003.history"), `${older}\n2\t0/B000148\tby hand\n`);
+    expect(await observe()).toMatchObject({
+      controlData: { timeline: 3, began: { timeline: 2, endLsn: "0/B000148" } },
+    });
+    control(4);
+    expect(await observe()).toMatchObject({ controlData: { timeline: 4, began: null } });
+  });
+
   it("tells an empty directory from one that holds something else, and a failed unit from a running one", async () => {
     unitIs("failed");
     program("pg_controldata", "exit 1");
