@@ -67,6 +67,20 @@ export function decideAgain(goal: Goal, before: Decision, observations: readonly
   );
 }
 
+/** Whoever answers under another key than the declared one may be anybody: nothing is done beside that. */
+export function refuseWrongHostKeys({ declared }: Goal, { state }: Decision): void {
+  const wrong = Object.values(state.wrongHostKeys ?? {});
+  if (wrong.length === 0) return;
+  const all = Object.keys(declared.members).length;
+  throw new UserError(
+    [
+      `${declared.cluster}: ${wrong.length} of ${all} members cannot be asked, because their hosts have other keys than declared. Nothing was touched.`,
+      // What is wrong with the jump host is wrong for every host behind it, and said once.
+      ...[...new Set(wrong)].map((text) => `  ${text}`),
+    ].join("\n"),
+  );
+}
+
 /** The error that stops, with the exact state of every member. `text`: the situation's own words, unless others say it better. */
 export function stopped(
   group: Pick<Group, "cluster">,

@@ -41,10 +41,11 @@ export function stateOf(
   const alterSystem: Record<string, Readonly<Record<string, "set">>> = {};
   const configuration: Record<string, Readonly<Record<string, string>>> = {};
   const unreachable: Record<string, string> = {};
+  const wrongHostKeys: Record<string, string> = {};
   const declared = declaredConfiguration(group);
   for (const seen of observations) {
     if (!seen.reached) {
-      unreachable[seen.member] = seen.reason;
+      (seen.wrongHostKey === true ? wrongHostKeys : unreachable)[seen.member] = seen.reason;
       continue;
     }
     configuration[seen.member] = Object.fromEntries(
@@ -67,6 +68,7 @@ export function stateOf(
     ...(switchBack?.waitsFor === undefined ? {} : { switchBackWaitsFor: switchBack.waitsFor }),
     ...(Object.keys(unhealthy).length === 0 ? {} : { unhealthy }),
     ...(Object.keys(unreachable).length === 0 ? {} : { unreachable }),
+    ...(Object.keys(wrongHostKeys).length === 0 ? {} : { wrongHostKeys }),
     ...(Object.keys(alterSystem).length === 0 ? {} : { alterSystem }),
     configuration,
   };

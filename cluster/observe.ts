@@ -9,7 +9,7 @@ import {
   reachedMembers,
 } from "../model/observation.ts";
 import { ownSettings } from "../model/settings.ts";
-import { RemoteError } from "../remote/errors.ts";
+import { HostKeyRefused, RemoteError } from "../remote/errors.ts";
 import type { SqlSession } from "../remote/postgres.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 import { askAgent } from "./agent.ts";
@@ -162,7 +162,8 @@ async function observeMember(access: ClusterAccess, member: MemberAccess): Promi
   } catch (error) {
     if (!(error instanceof RemoteError)) throw error;
     await postgres;
-    return { member: member.name, reached: false, reason: messageOf(error) };
+    const wrongHostKey = error instanceof HostKeyRefused ? ({ wrongHostKey: true } as const) : {};
+    return { member: member.name, reached: false, reason: messageOf(error), ...wrongHostKey };
   }
 }
 

@@ -26,6 +26,8 @@ export interface GroupState {
   readonly unhealthy?: Readonly<Record<string, string>> | undefined;
   /** Members whose host could not be reached, with the reason. Told, but no change. */
   readonly unreachable?: Readonly<Record<string, string>> | undefined;
+  /** Members whose host offered another key than the declared one, with both. A change, so that preview and `up` stop. */
+  readonly wrongHostKeys?: Readonly<Record<string, string>> | undefined;
   /** By member and parameter: what ALTER SYSTEM set. Never its value: it may hold a password, and this is state. */
   readonly alterSystem?: Readonly<Record<string, Readonly<Record<string, "set">>>> | undefined;
   readonly configuration: Configuration;
@@ -94,6 +96,12 @@ export function diffGroup(
   return {
     ...primaryChanges(situation, state),
     ...declared,
+    ...Object.fromEntries(
+      Object.keys(state.wrongHostKeys ?? {}).map((member) => [
+        formatPropertyPath(["wrongHostKeys", member]),
+        { kind: "delete" as const },
+      ]),
+    ),
     ...(state.unfinished === undefined ? {} : { unfinished: { kind: "delete" as const } }),
     ...(situation.kind === "unknown" ? {} : repairs),
   };

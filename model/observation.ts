@@ -223,7 +223,13 @@ export interface SourceFacts {
 }
 
 export type MemberObservation =
-  | { readonly member: string; readonly reached: false; readonly reason: string }
+  | {
+      readonly member: string;
+      readonly reached: false;
+      readonly reason: string;
+      /** Its host offered another key than the declared one: somebody else may answer there. That is no outage, but an error. */
+      readonly wrongHostKey?: true;
+    }
   | {
       readonly member: string;
       readonly reached: true;

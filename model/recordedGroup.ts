@@ -66,6 +66,7 @@ const recordedGroup: z.ZodType<RecordedGroup> = z.object({
   switchBackWaitsFor: z.string().optional(),
   unhealthy: byMember.optional(),
   unreachable: byMember.optional(),
+  wrongHostKeys: byMember.optional(),
   // An earlier version kept the values; they are not carried on, for they may hold passwords.
   alterSystem: z
     .record(

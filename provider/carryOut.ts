@@ -1,7 +1,15 @@
 import { accessCluster, type ClusterAccess } from "../cluster/access.ts";
 import { type Converged, converge } from "../cluster/converge.ts";
 import { createCluster } from "../cluster/create.ts";
-import { type Decision, decide, decideAgain, type Goal, lookedAt, stopped } from "../cluster/decide.ts";
+import {
+  type Decision,
+  decide,
+  decideAgain,
+  type Goal,
+  lookedAt,
+  refuseWrongHostKeys,
+  stopped,
+} from "../cluster/decide.ts";
 import { finishUnfinished } from "../cluster/finish.ts";
 import { refuseStrangeData, refuseUnfit } from "../cluster/judge.ts";
 import type { ClusterLock } from "../cluster/lock.ts";
@@ -31,6 +39,7 @@ export async function carryOut(context: Context, task: Task): Promise<Saved> {
   const access = accessCluster(groupOf(declared), context.hosts);
   const decision = decide(task, await observeWithStrays(access));
   const { situation } = decision;
+  refuseWrongHostKeys(task, decision);
   if (situation.kind === "stop" || situation.kind === "unknown") throw stopped(access.group, decision);
   await refuseUnfit(access, task, decision);
   if (task.preview) {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { GroupState } from "../model/groupDiff.ts";
 import { readDeclared } from "../model/recordedGroup.ts";
+import { HostKeyRefused } from "../remote/errors.ts";
 import { createLocalHosts } from "../test/contract/localHosts.ts";
 import { group } from "../test/support/shapes.ts";
 import { asProperties } from "./inputs.ts";
@@ -293,6 +294,45 @@ it("at creation, where there is no diff yet, what follows from the declaration i
   const creating = replicationGroup.create(context, { inputs, preview: true, name: "orders" });
   await expect(creating).rejects.toThrow("who is primary cannot be told");
   expect(told.map((text) => firstLine({ level: "warn", text }))).toEqual([localCommit]);
+});
+
+describe("a member whose host offers another key than the declared one", () => {
+  const text =
+    "pg3.hostKey: found the offered ssh-ed25519 key SHA256:new, expected the declared ssh-ed25519 key SHA256:old.";
+
+  /** Nobody answers, and pg3 under another key where `wrong` says so. */
+  function context(wrong: boolean): Context {
+    const local = createLocalHosts();
+    for (const name of ["pg1", "pg2", "pg3"]) local.cut(name);
+    const refuse = () => Promise.reject(new HostKeyRefused("pg3", text, "pgha:hosts.pg3.hostKey"));
+    const refusing = { name: "pg3", run: refuse, must: refuse, start: refuse, socket: refuse };
+    const hosts = { ...local, host: (name: string) => (wrong && name === "pg3" ? refusing : local.host(name)) };
+    return { hosts, cancelled: new AbortController().signal, progress() {}, info() {}, warn() {} };
+  }
+
+  it("is read as such, not as unreachable, and is a change although nothing else is", async () => {
+    const before = sides({});
+    const read = await replicationGroup.read(context(true), { ...before, inputs: before.oldInputs, imported: false });
+    if (read === "gone") throw new Error("what cannot be reached is not gone");
+    const { outputs: seen } = read;
+    expect(seen).toMatchObject({
+      wrongHostKeys: { pg3: text },
+      unreachable: { pg1: expect.anything(), pg2: expect.anything() },
+    });
+    expect(seen).not.toHaveProperty("unreachable.pg3");
+    expect(diff({ state: { wrongHostKeys: { pg3: text } } })).toEqual({ "wrongHostKeys.pg3": { kind: "delete" } });
+    expect(diff({ state: { unreachable: { pg3: "no answer within 8 s" } } })).toEqual({});
+  });
+
+  it.each([true, false])("stops, preview %s, and names the host and the key that was offered", async (preview) => {
+    const { news: inputs, ...before } = sides({});
+    await expect(replicationGroup.update(context(true), { ...before, inputs, preview })).rejects.toThrow(
+      `orders: 1 of 3 members cannot be asked, because their hosts have other keys than declared. Nothing was touched.\n  ${text}`,
+    );
+    await expect(replicationGroup.update(context(false), { ...before, inputs, preview })).rejects.toThrow(
+      "who is primary cannot be told",
+    );
+  });
 });
 
 it("the first line of every notice fits on a resource's row", () => {

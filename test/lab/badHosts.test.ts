@@ -200,6 +200,34 @@ describe("a member whose data is not what was made there", () => {
     expect(await sql(lab, "pg1", "select count(*) from pg_stat_replication where state = 'streaming'")).toBe("2");
   });
 
+  test("a standby under another host key stops preview and up, one that is only silent does not", async () => {
+    const [old, file] = [await offeredFingerprint("pg3"), "/etc/ssh/ssh_host_ed25519_key"];
+    await scriptOnHost(
+      lab,
+      "pg3",
+      `mkdir /root/old && mv ${file}* /root/old && ssh-keygen -q -t ed25519 -N '' -f ${file}`,
+    );
+    await scriptOnHost(lab, "pg3", "systemctl restart ssh");
+    const told = [
+      "orders: 1 of 3 members cannot be asked, because their hosts have other keys than declared. Nothing was touched.",
+      `pg3.hostKey: found the offered ssh-ed25519 key ${await offeredFingerprint("pg3")} (`,
+      `expected the declared ssh-ed25519 key ${old}. `,
+    ];
+    const previewed = (await refusalOf(() => stack.preview())).join("\n");
+    const applied = (await refusalOf(() => stack.up())).join("\n");
+    for (const text of told) {
+      expect(previewed).toContain(text);
+      expect(applied).toContain(text);
+    }
+    await scriptOnHost(lab, "pg3", `mv -f /root/old/* /etc/ssh && systemctl restart ssh`);
+    await lab.partition("pg3");
+    const cutOff = await stack.preview();
+    await lab.heal("pg3");
+    expect(cutOff.exitCode, cutOff.output).toBe(0);
+    expect(plain(cutOff.output)).toContain("warning: 1 of 3 members unreachable; nothing is changed there");
+    expect((await stack.preview()).exitCode).toBe(0);
+  });
+
   test("a clone that was cut off is begun anew only where there is room for it", async () => {
     // As a clone that was cut off leaves it: PG_VERSION is there, the marker is not ready, both name one token.
     await scriptOnHost(
