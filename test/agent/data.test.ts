@@ -1,10 +1,8 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
-  chmodSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -12,26 +10,19 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir, userInfo } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { userInfo } from "node:os";
+import { beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { askAgent } from "../../cluster/agent.ts";
-import type { RemoteHost } from "../../remote/host.ts";
-import { createLocalHost } from "../support/localAgentHost.ts";
+import { lockText, python, scratchHost } from "../support/scratchHost.ts";
 
 /* The helper removes what lies in a member's directories: here on this machine, with a `systemctl` that reads a file. */
-let directory: string;
-let host: RemoteHost;
-
-const at = (...names: string[]) => join(directory, ...names);
-const python = execFileSync("python3", ["-c", "import sys; print(sys.executable)"], { encoding: "utf8" }).trim();
+const scratch = scratchHost(["state", "data", "wal"]);
+const { at, program, unitIs } = scratch;
 const dataUnit = "pgha-orders-pg1.data.service";
 const systemIdentifier = "7000000000000000001";
 
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), "pgha-agent-data-"));
-  for (const name of ["bin", "state", "data", "wal"]) mkdirSync(at(name));
   program(
     "systemctl",
     `for unit; do :; done
@@ -41,22 +32,9 @@ beforeEach(() => {
        *) cat ${at("unit")};;
      esac`,
   );
-  program("python3", `exec ${python} "$@"`);
   unitIs("inactive");
   lockIs(5);
-  host = createLocalHost(at("bin"));
 });
-
-afterEach(() => rmSync(directory, { recursive: true, force: true }));
-
-function program(name: string, script: string): void {
-  writeFileSync(at("bin", name), `#!/bin/sh\n${script}\n`);
-  chmodSync(at("bin", name), 0o755);
-}
-
-function unitIs(activeState: string): void {
-  writeFileSync(at("unit"), `LoadState=loaded\nActiveState=${activeState}\nUnitFileState=enabled\n`);
-}
 
 /** An earlier clone goes on, though whoever began it is gone. */
 function cloneRuns(): void {
@@ -64,10 +42,7 @@ function cloneRuns(): void {
 }
 
 function lockIs(epoch: number): void {
-  const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  const renewed = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
-  const lock = { epoch, holder: "anna@desk", since: "then", renewed, boot };
-  writeFileSync(at("state", "lock.json"), JSON.stringify(lock));
+  writeFileSync(at("state", "lock.json"), lockText({ epoch }));
 }
 
 const answer = z.object({ result: z.string(), reason: z.string().optional() });
@@ -75,7 +50,7 @@ const cleared = { result: "cleared" };
 
 function clear(state: "creating" | "cloning" | "erasing", overrides: Record<string, string> = {}) {
   return askAgent(
-    host,
+    scratch.host,
     "clear",
     {
       cluster: "orders",

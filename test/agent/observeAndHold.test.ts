@@ -1,42 +1,18 @@
-import { execFileSync } from "node:child_process";
-import {
-  chmodSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  statfsSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, realpathSync, rmSync, statfsSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { type AgentConversation, askAgent, converseWithAgent } from "../../cluster/agent.ts";
-import type { RemoteHost } from "../../remote/host.ts";
-import { createLocalHost } from "../support/localAgentHost.ts";
+import { bootId, bootSeconds, type Lock, lockText, scratchHost } from "../support/scratchHost.ts";
 
 /*
  * The helper runs here as it runs on a host: sent over standard input to python3. Beside it a `systemctl` of ours, which
  * writes down what it was told, answers `show` with a file, and does what the test says for everything else.
  */
-let directory: string;
-let host: RemoteHost;
-
-const at = (...names: string[]) => join(directory, ...names);
+const scratch = scratchHost(["data/global"]);
+const { at, program, unitIs } = scratch;
 const unit = "pgha-orders-pg1.service";
-const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-
-/** The interpreter itself: a version manager's wrapper in front of it takes longer than the helper. */
-const python = execFileSync("python3", ["-c", "import sys; print(sys.executable)"], { encoding: "utf8" }).trim();
-
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), "pgha-agent-"));
-  mkdirSync(at("bin"));
-  symlinkSync(python, at("bin", "python3"));
-  mkdirSync(at("data", "global"), { recursive: true });
   writeFileSync(at("data", "PG_VERSION"), "17\n");
   unitIs("active");
   program(
@@ -44,40 +20,7 @@ beforeEach(() => {
     `echo "$@" >> ${at("calls")}
      if [ "$1" = show ]; then cat ${at("unit")}; elif [ -e ${at("bin")}/on-"$1" ]; then . ${at("bin")}/on-"$1"; fi`,
   );
-  host = createLocalHost(at("bin"));
 });
-
-afterEach(() => rmSync(directory, { recursive: true, force: true }));
-
-function program(name: string, script: string): void {
-  writeFileSync(at("bin", name), `#!/bin/sh\n${script}\n`);
-  chmodSync(at("bin", name), 0o755);
-}
-
-function unitText(activeState: string): string {
-  return `LoadState=loaded\nActiveState=${activeState}\nUnitFileState=enabled\n`;
-}
-
-function unitIs(activeState: string): void {
-  writeFileSync(at("unit"), unitText(activeState));
-}
-
-const bootSeconds = () => Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
-
-interface Lock {
-  readonly epoch: number;
-  readonly holder: string;
-  readonly renewedSecondsAgo: number;
-  readonly boot: string;
-}
-
-function lockText(overrides: Partial<Lock> = {}): string {
-  const { epoch, holder, renewedSecondsAgo, boot } = {
-    ...{ epoch: 5, holder: "anna@desk", renewedSecondsAgo: 0, boot: bootId },
-    ...overrides,
-  };
-  return JSON.stringify({ epoch, holder, since: "then", renewed: bootSeconds() - renewedSecondsAgo, boot });
-}
 
 function lockIs(overrides: Partial<Lock> = {}): void {
   writeFileSync(at("lock.json"), lockText(overrides));
@@ -86,13 +29,13 @@ function lockIs(overrides: Partial<Lock> = {}): void {
 const limits = { limitSeconds: 20, purpose: "test the helper" };
 
 function converse(verb: string, values: Record<string, string | number>): Promise<AgentConversation> {
-  return converseWithAgent(host, verb, values, limits);
+  return converseWithAgent(scratch.host, verb, values, limits);
 }
 
 describe("observe", () => {
   const observe = (overrides: Record<string, string | readonly string[]> = {}) =>
     askAgent(
-      host,
+      scratch.host,
       "observe",
       {
         dataDirectory: at("data"),
@@ -240,7 +183,7 @@ describe("observe", () => {
   it("tells what the directory for WAL holds, and where pg_wal leads", async () => {
     const walDirectory = at("wal", "pg1");
     const wal = async () => (await observe({ walDirectory })).walDirectory;
-    const path = join(realpathSync(directory), "wal", "pg1");
+    const path = join(realpathSync(at()), "wal", "pg1");
     expect(await wal()).toEqual({ kind: "missing", token: null, path, pgWal: null });
     symlinkSync(walDirectory, at("data", "pg_wal"));
     expect(await wal()).toEqual({ kind: "missing", token: null, path, pgWal: path });
@@ -250,7 +193,7 @@ describe("observe", () => {
     expect(await wal()).toEqual({ kind: "foreign", token: null, path, pgWal: path });
     rmSync(at("data", "pg_wal"));
     mkdirSync(at("data", "pg_wal"));
-    expect(await wal()).toMatchObject({ path, pgWal: join(realpathSync(directory), "data", "pg_wal") });
+    expect(await wal()).toMatchObject({ path, pgWal: join(realpathSync(at()), "data", "pg_wal") });
   });
 
   it.each(["", "garbage", "{}", "[]", '{"epoch": 5}'])("takes the damaged lock %j for none", async (text) => {
