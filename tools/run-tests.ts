@@ -4,14 +4,17 @@
  *   node --import tsx tools/run-tests.ts [--static] PROJECT...
  *
  * A PROJECT is one of vitest.config.ts; each is a vitest run of its own, one after the other.
+ * After the project `acceptance`, test/acceptance/results/DATE.md says what ran, on what, and how it ended.
  * --static adds the type checker and the linter beside the first project; each counts as one failure when it fails.
  * Exit code 0: something passed and nothing failed; 1: otherwise; 2: wrong usage.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { describeMachine } from "../bench/machine.ts";
+import { type AcceptanceRun, summaryText } from "./acceptanceSummary.ts";
 import { addCounts, countRun, countText, type TestCount, type VitestReport } from "./testCount.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -64,6 +67,9 @@ function run(script: string, args: readonly string[], stdio: "inherit" | "pipe",
 async function runVitest(project: string): Promise<TestCount> {
   const directory = await mkdtemp(join(tmpdir(), "pgha-tests-"));
   const reportFile = join(directory, "report.json");
+  const began = new Date().toISOString();
+  // Before the run: the checkout may move on while it lasts.
+  const machine = await describeMachine();
   try {
     const args = [
       "run",
@@ -82,10 +88,19 @@ async function runVitest(project: string): Promise<TestCount> {
       console.error(`${project}: found no test report, expected one. See what vitest printed above.`);
     else if (report.numPassedTests + report.numFailedTests === 0)
       console.error(`${project}: found 0 tests that ran, expected some.`);
+    if (project === "acceptance" && report !== undefined) await writeSummary({ began, machine, root, report });
     return countRun(report, exitCode);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+async function writeSummary(ran: AcceptanceRun): Promise<void> {
+  const folder = join(root, "test", "acceptance", "results");
+  await mkdir(folder, { recursive: true });
+  const file = join(folder, `${ran.began.slice(0, 10)}.md`);
+  await writeFile(file, summaryText(ran));
+  console.log(`acceptance: written to ${file}`);
 }
 
 /** The checks that run no code of ours. Their output waits until they end, so that lines do not mix. */

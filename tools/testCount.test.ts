@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { addCounts, countRun, countText } from "./testCount.ts";
 
-const goodFile = { status: "passed", assertionResults: [{ status: "passed" }, { status: "passed" }] };
+const test = (status: string) => ({ status, fullName: "a test" });
+const goodFile = { name: "good.test.ts", status: "passed", assertionResults: [test("passed"), test("passed")] };
 
 describe("countRun", () => {
   it("counts the tests that passed and failed", () => {
-    const badFile = { status: "failed", assertionResults: [{ status: "passed" }, { status: "failed" }] };
+    const badFile = { name: "bad.test.ts", status: "failed", assertionResults: [test("passed"), test("failed")] };
     const report = { numPassedTests: 3, numFailedTests: 1, testResults: [goodFile, badFile] };
     expect(countRun(report, 1)).toEqual({ passed: 3, failed: 1 });
   });
@@ -14,7 +15,7 @@ describe("countRun", () => {
     const report = {
       numPassedTests: 2,
       numFailedTests: 0,
-      testResults: [goodFile, { status: "failed", assertionResults: [] }],
+      testResults: [goodFile, { name: "bad.test.ts", status: "failed", assertionResults: [] }],
     };
     expect(countRun(report, 1)).toEqual({ passed: 2, failed: 1 });
   });
