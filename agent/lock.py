@@ -102,3 +102,37 @@ def remove_journal(arguments):
 
     if while_held(arguments, remove):
         say(result="removed")
+
+
+def lay(arguments):
+    """New programs take the place of old ones, and only while nobody holds a member of this host: what a handover starts
+    must be what it began with. `files`: where each is to lie; what is to be there lies beside it, under `suffix`."""
+    files, suffix = arguments["files"], arguments["suffix"]
+    is_other = any(read_text(path) != read_text(path + suffix) for path in files)
+    with contextlib.ExitStack() as guards:
+        for path, cluster, member in locks_below(arguments["state"]) if is_other else []:
+            guards.enter_context(guarded(path))
+            current = lock_state(path)
+            if current["alive"]:
+                for beside in files:
+                    os.unlink(beside + suffix)
+                say(result="refused", cluster=cluster, member=member, holder=current["holder"], since=current["since"])
+                return
+        for path in files:
+            os.rename(path + suffix, path)
+            fsync_directory(os.path.dirname(path))
+        say(result="laid")
+
+
+def locks_below(state):
+    """In one order for everybody, so that two who take all of them do not wait for each other."""
+    names = [(cluster, member) for cluster in names_in(state) for member in names_in(os.path.join(state, cluster))]
+    locks = [(os.path.join(state, cluster, member, "lock.json"), cluster, member) for cluster, member in names]
+    return [lock for lock in locks if os.path.exists(lock[0])]
+
+
+def names_in(directory):
+    try:
+        return sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -6,6 +6,7 @@ VERBS = {
     "observe": observe,
     "clear": clear,
     "hold": hold,
+    "lay": lay,
     "write_marker": write_marker,
     "write_journal": write_journal,
     "remove_journal": remove_journal,

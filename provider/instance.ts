@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { dirname } from "node:path/posix";
 import { z } from "zod";
 import { agentProgram, startGate } from "../agent/program.ts";
+import { layHelper } from "../cluster/helper.ts";
 import { type Fault, UserError } from "../model/fault.ts";
 import { agentPath, channelHome, memberPaths, startGatePath } from "../model/names.ts";
 import { CommandFailed, RemoteError } from "../remote/errors.ts";
@@ -191,11 +192,7 @@ async function prepare(context: Context, declared: InstanceInputs): Promise<void
     purpose: `make the directories of ${declared.member}`,
   });
   // Before the unit: systemd calls them at the next start.
-  await Promise.all(
-    helperFiles.map(({ path, content }) =>
-      writeFile(host, { path, content, owner: "root", group: "root", mode: "0755", limitSeconds: 20 }),
-    ),
-  );
+  await layHelper(host, helperFiles, `${declared.cluster}-${declared.member}`);
   const changed = await writeFile(host, {
     path: unitPath(declared),
     content: declared.unit,

@@ -1,8 +1,22 @@
-import { mkdirSync, readFileSync, realpathSync, rmSync, statfsSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { type AgentConversation, askAgent, converseWithAgent } from "../../cluster/agent.ts";
+import { layHelper } from "../../cluster/helper.ts";
+import type { RemoteHost } from "../../remote/host.ts";
 import { bootId, bootSeconds, type Lock, lockText, scratchHost } from "../support/scratchHost.ts";
 
 /*
@@ -201,6 +215,81 @@ describe("observe", () => {
     expect((await observe()).lock).toMatchObject({ holder: "", alive: false });
   });
 });
+
+describe("laying the host helper", () => {
+  const text = () => readFileSync(at("agent.py"), "utf8");
+  const laid = () => readdirSync(at()).filter((name) => name.startsWith("agent.py"));
+  /** As root it would belong to root; here the new one is put beside the old by whoever tests. */
+  const lay = (content: string) => {
+    const writing: RemoteHost = {
+      ...scratch.host,
+      async must(command) {
+        if (!command.purpose.startsWith("write ")) return scratch.host.must(command);
+        writeFileSync(command.argv[4] ?? "", command.stdin ?? "");
+        return "changed\n";
+      },
+    };
+    return layHelper(writing, [{ path: at("agent.py"), content }], "orders-pg1", at("state"));
+  };
+  const locks = (orders: Partial<Lock>, sales: Partial<Lock>) => {
+    for (const [cluster, lock] of Object.entries({ orders, sales })) {
+      mkdirSync(at("state", cluster, "pg1"), { recursive: true });
+      writeFileSync(at("state", cluster, "pg1", "lock.json"), lockText(lock));
+    }
+  };
+
+  it("puts it there on a host without members, and in the place of an older one", async () => {
+    await lay("old");
+    expect(text()).toBe("old");
+    locks({ holder: "" }, { renewedSecondsAgo: 31 });
+    await lay("new");
+    expect(text()).toBe("new");
+    expect(laid()).toEqual(["agent.py"]);
+  });
+
+  it("leaves the old one while somebody holds a member there, of whichever cluster, and says who", async () => {
+    await lay("old");
+    locks({ holder: "" }, { renewedSecondsAgo: 28 });
+    await expect(lay("new")).rejects.toThrow(
+      "here: found anna@desk at work on pg1 of sales since then, expected nobody while the host helper is changed.\n  The helper was left as it is. Wait for that to end, then run this again; a dead one loses its hold after 30 s.",
+    );
+    expect(text()).toBe("old");
+    expect(laid()).toEqual(["agent.py"]);
+  });
+
+  it("has nothing to wait for where the same one lies there", async () => {
+    await lay("old");
+    locks({}, {});
+    await lay("old");
+    expect(laid()).toEqual(["agent.py"]);
+  });
+
+  it("waits for whoever is in the middle of a piece under a member's guard", async () => {
+    await lay("old");
+    locks({ holder: "" }, { holder: "" });
+    const guard = at("state", "orders", "pg1", "lock.json.guard");
+    const holding = spawn("flock", [guard, "sh", "-c", "echo held; read line"], { stdio: ["pipe", "pipe", "inherit"] });
+    await once(holding.stdout, "data");
+    const laying = lay("new");
+    await expect(Promise.race([laying, waitUntilBlocked(guard)])).resolves.toBe("blocked");
+    expect(text()).toBe("old");
+    holding.stdin.end("\n");
+    await laying;
+    expect(text()).toBe("new");
+  });
+});
+
+/** Somebody waits for the flock of this file: /proc/locks shows waiters with an arrow. */
+async function waitUntilBlocked(path: string): Promise<string> {
+  const { ino } = statSync(path);
+  const deadline = performance.now() + 10_000;
+  while (performance.now() < deadline) {
+    const waits = readFileSync("/proc/locks", "utf8").split("\n");
+    if (waits.some((line) => line.includes("->") && line.includes(`:${ino} `))) return "blocked";
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`nobody waits for ${path}`);
+}
 
 describe("hold", () => {
   const hold = (epoch: number, holder = "bert@laptop") =>
