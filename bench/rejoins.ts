@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type ClusterAccess, withSession } from "../cluster/access.ts";
+import { type ClusterAccess, type MemberAccess, withSession } from "../cluster/access.ts";
 import { observeMembers } from "../cluster/observe.ts";
 import { rejoin } from "../cluster/rejoin.ts";
 import type { Reporter } from "../cluster/reporter.ts";
@@ -14,7 +14,7 @@ import { lsnValue } from "../model/lsn.ts";
 import { planRejoins, type Rejoin } from "../model/rejoin.ts";
 import type { DeclaredCluster } from "../test/support/declaredCluster.ts";
 import { probeDatabase } from "../test/support/writer.ts";
-import { type Probe, underProbe } from "./probe.ts";
+import { clock, type Probe, underProbe } from "./probe.ts";
 import type { Measurement } from "./results.ts";
 import { type Bench, type Section, secondsText } from "./section.ts";
 import { freshCluster } from "./stack.ts";
@@ -100,10 +100,31 @@ async function measureOnce(scene: Scene, { writer }: Probe, kind: Kind, steps: S
     if (planned?.kind !== kind.plan) throw new Error(`${from}: found ${planned?.text}, expected to ${kind.plan}`);
     await rejoin(access, lock, access.member(from), access.member(to), planned, looked, told);
     await followed(access, to);
-    watch.step("releasing the lock");
+    const streams = clock();
+    if (kind.plan === "rewind") {
+      const { rewound, started } = await momentsOf(access.member(from));
+      watch.step("starting PostgreSQL", rewound);
+      watch.step("streaming", started);
+    }
+    watch.step("releasing the lock", streams);
   });
   watch.end();
   return (performance.now() - began) / 1000;
+}
+
+/** When the marker said that the data is whole again, and when PostgreSQL was up: the lab's hosts have this machine's clock. */
+async function momentsOf({ host, paths }: MemberAccess): Promise<{ rewound: number; started: number }> {
+  const said = await host.must({
+    argv: [
+      ...["sh", "-c", 'stat -c %.6Y "$1"; systemctl show --timestamp=us+utc -p ActiveEnterTimestamp "$2"'],
+      ...["sh", paths.marker, paths.unit],
+    ],
+    limitSeconds: 20,
+    purpose: "ask when it was rewound and started",
+  });
+  const [marker = "", unit = ""] = said.trim().split("\n");
+  const [, day, time] = /(\d{4}-\d\d-\d\d) (\S+) UTC$/.exec(unit) ?? [];
+  return { rewound: Number(marker) * 1000, started: Date.parse(`${day}T${time}Z`) };
 }
 
 /** "pg1: rewinding to 0/3000028" is the same step in every round. */

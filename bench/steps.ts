@@ -1,4 +1,5 @@
 import { median } from "./figures.ts";
+import { clock } from "./probe.ts";
 
 /** Where the time of a series goes: every step's milliseconds, of every round in which it was made. */
 export class Steps {
@@ -15,18 +16,21 @@ export class Steps {
   }
 }
 
-/** Divides a stretch of time that runs now. `step` ends the one before, unless it is the same. */
-export function stepsFromNow(steps: Steps): { step(what: string): void; end(): void } {
+/**
+ * Divides a stretch of time that runs now, by milliseconds since 1970. `step` ends the one before, unless it is the same; `at`:
+ * when it began, where that is found out only afterwards.
+ */
+export function stepsFromNow(steps: Steps): { step(what: string, at?: number): void; end(): void } {
   let current: { what: string; since: number } | undefined;
-  const end = () => {
-    if (current !== undefined) steps.add(current.what, performance.now() - current.since);
+  const end = (at = clock()) => {
+    if (current !== undefined) steps.add(current.what, at - current.since);
     current = undefined;
   };
   return {
-    step(what) {
+    step(what, at = clock()) {
       if (what === current?.what) return;
-      end();
-      current = { what, since: performance.now() };
+      end(at);
+      current = { what, since: at };
     },
     end,
   };
