@@ -114,6 +114,12 @@ class Sql:
     """One session as postgres over the member's own socket."""
 
     def __init__(self, member):
+        self.member = member
+        self.backend = 0
+        self.open()
+
+    def open(self):
+        member = self.member
         options = ["-X", "-q", "-A", "-t", "-U", "postgres", "-d", "postgres", "-p", str(member["port"])]
         self.process = subprocess.Popen(
             [os.path.join(member["programs"], "psql"), *options, "-h", member["socketDirectory"]],
@@ -138,6 +144,15 @@ class Sql:
     def ask(self, statement, seconds):
         self.send(statement)
         return self.answer(seconds)
+
+    def connects(self, seconds):
+        """True once the server answers; from then on `lives` can tell."""
+        self.backend = int(self.ask("select pg_backend_pid()", seconds) or 0)
+        return self.backend > 0
+
+    def lives(self):
+        """The server's process for this session is there: psql may outlive it without a word."""
+        return self.backend > 0 and os.path.exists("/proc/%d" % self.backend)
 
     def close(self):
         self.process.kill()

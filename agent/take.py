@@ -2,6 +2,7 @@
 
 PROMOTION_SECONDS = 60
 PROOF_SECONDS = 3
+FIRST_COMMIT = "select pg_logical_emit_message(true, 'pgha', 'switchover')"  # it needs no table
 
 
 def take(arguments):
@@ -18,7 +19,7 @@ def take(arguments):
         refused = arm(member, epoch, ticket, lambda: write_ticket(member, epoch, "armed", timeline))
         if refused is None and sql.ask("select pg_is_in_recovery()", 10) != "t":
             refused = "it is not a standby that answers"
-        if refused is None and probe.ask("select 1", 10) != "1":
+        if refused is None and not probe.connects(10):
             refused = "it does not answer"
         if refused is not None:
             refuse(listeners, refused)
@@ -69,13 +70,29 @@ def use_ticket(member, arguments, ticket, listeners, sql, probe):
         complete_promotion(member)
         return
     listeners.tell(event="promoted")
-    probe.send("select pg_logical_emit_message(true, 'pgha', 'switchover')")  # it needs no table
+    probe.send(FIRST_COMMIT)
     record_promotion(member)
-    if probe.answer(arguments["acknowledgeSeconds"]) is None:
-        listeners.tell(event="failed", reason="no commit was acknowledged within %s s" % arguments["acknowledgeSeconds"])
-    else:
+    if acknowledged(probe, arguments["acknowledgeSeconds"]):
         listeners.tell(event="acknowledged")
+    else:
+        listeners.tell(event="failed", reason="no commit was acknowledged within %s s" % arguments["acknowledgeSeconds"])
     linger(listeners)
+
+
+def acknowledged(probe, seconds):
+    """Whether enough standbys acknowledge a commit in time. The server may have started anew within its promotion, after its
+    disk was full, say: then the commit is asked for again, in a session with the server that runs now."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = probe.answer(min(RETRY_SECONDS, max(0, deadline - time.monotonic())))
+        if answer is not None or time.monotonic() >= deadline:
+            return answer is not None
+        if not probe.lives():
+            probe.close()
+            time.sleep(0.05)  # it may not take connections yet
+            probe.open()
+            if probe.connects(RETRY_SECONDS):
+                probe.send(FIRST_COMMIT)
 
 
 def prove(arguments, ticket, sql):

@@ -42,6 +42,11 @@ afterAll(async () => {
 
 const writableMembers = async () => (await cluster.roles()).filter((role) => role.includes(" f "));
 
+/** Who is primary, and who is to be the next one. */
+async function inTurn(): Promise<readonly [string, string]> {
+  return (await waitForWritable()) === "pg1" ? ["pg1", "pg2"] : ["pg2", "pg1"];
+}
+
 /** The only writable member, as soon as there is one. */
 async function waitForWritable(): Promise<string> {
   const role = await waitFor("a writable member", 120, async () => (await writableMembers())[0], 200);
@@ -126,23 +131,24 @@ test("the hosts cannot speak with each other: none is writable until they can, a
 });
 
 test("a target whose disk is full when it is promoted goes forward as soon as there is room", async () => {
-  const { running, held } = await switchUntil(cluster, "pg1", holdShutdown(lab, "pg2"));
+  const [from, to] = await inTurn();
+  const { running, held } = await switchUntil(cluster, to, holdShutdown(lab, from));
   const ballast = "/var/lib/postgresql/ballast";
-  await scriptOnHost(lab, "pg1", `dd if=/dev/zero of=${ballast} bs=64k 2>/dev/null || true; sync`);
+  await scriptOnHost(lab, to, `dd if=/dev/zero of=${ballast} bs=64k 2>/dev/null || true; sync`);
   await held.release();
   // Either it had room for those few pages, or it stands still: never does the other one come back meanwhile.
   await Promise.race([
     running.ended,
-    waitInside(lab, "pg1", "grep -qE 'consumed|revoked' /var/lib/pgha/orders/pg1/ticket.json"),
+    waitInside(lab, to, `grep -qE 'consumed|revoked' /var/lib/pgha/orders/${to}/ticket.json`),
   ]);
-  await scriptOnHost(lab, "pg1", `rm ${ballast}`);
+  await scriptOnHost(lab, to, `rm ${ballast}`);
   await running.ended;
   await expectMended(await waitForWritable());
 });
 
 test("all hosts lose their power within the outage: exactly one is primary when it is back", async () => {
-  const [from, to] = (await writableMembers())[0]?.startsWith("pg1") ? ["pg1", "pg2"] : ["pg2", "pg1"];
-  const { running } = await switchUntil(cluster, to ?? "", holdShutdown(lab, from ?? ""));
+  const [from, to] = await inTurn();
+  const { running } = await switchUntil(cluster, to, holdShutdown(lab, from));
   await Promise.all(cluster.members.map((member) => lab.kill(member)));
   await running.ended;
   await Promise.all(cluster.members.map((member) => lab.start(member)));

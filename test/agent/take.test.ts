@@ -267,6 +267,17 @@ describe("the target", limits, () => {
     expect(pg2.read("ticket")).toEqual(ticketRecord("promoted"));
   });
 
+  it("asks for the commit anew when the server started anew after the promotion, though psql lives on", async () => {
+    pg2.set("unacknowledged");
+    const take = await armedTake(pg2);
+    take.say(ticket);
+    const heard = [await take.hear(), await take.hear(), await take.hear()];
+    expect(heard.at(-1)).toEqual({ event: "promoted" });
+    pg2.unset("unacknowledged");
+    process.kill(Number(pg2.get("backend")), "SIGKILL");
+    expect(await take.hear()).toEqual({ event: "acknowledged" });
+  });
+
   it("says that no commit was acknowledged in time", async () => {
     pg2.set("unacknowledged");
     const take = await armedTake(pg2, { acknowledgeSeconds: 0.1 });

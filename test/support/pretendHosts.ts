@@ -123,6 +123,10 @@ export class PretendHost {
     replace(join(this.root, name), text);
   }
 
+  get(name: string): string {
+    return readFileSync(join(this.root, name), "utf8");
+  }
+
   unset(name: string): void {
     rmSync(join(this.root, name));
   }
