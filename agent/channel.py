@@ -89,6 +89,7 @@ def member_state(member):
         "answer": "state",
         "systemIdentifier": found.get("systemIdentifier", ""),
         "timeline": found.get("timeline", 0),
+        "began": beginning(found.get("began")),
         "state": found.get("state", ""),
         "ticketEpoch": ticket["epoch"],
         "ticketState": ticket["state"],

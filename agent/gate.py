@@ -14,6 +14,14 @@ def verdict(own, answers, member_count):
                 answer["timeline"],
                 own["timeline"],
             )
+        mine, theirs = beginning(own.get("began")), answer.get("began")
+        if answer.get("timeline") == own["timeline"] and mine and theirs and mine != theirs:
+            return "timeline %d of %s began at %s, that of this member at %s: they were promoted apart" % (
+                own["timeline"],
+                name,
+                theirs,
+                mine,
+            )
         if answer.get("state") == "in production":
             return "%s is in production" % name
         if answer.get("ticketState") == "consumed":

@@ -41,6 +41,14 @@ def timeline_began(directory, timeline):
     return {"timeline": int(ends[-1][0]), "endLsn": ends[-1][1]} if ends else None
 
 
+def beginning(began):
+    """The same place is the same text. Promotions that know nothing of each other give their timelines the same number."""
+    if not began:
+        return ""
+    high, low = (int(part, 16) for part in began["endLsn"].split("/"))
+    return "%X/%X of timeline %d" % (high, low, began["timeline"])
+
+
 def newest_history(directory):
     """pg_control lags: WAL of a new timeline may be here, and acknowledged, while it still names the old one."""
     try:

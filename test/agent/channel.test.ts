@@ -36,12 +36,17 @@ describe("a neighbour", limits, () => {
   it("is told the state that a member's start depends on", async () => {
     pg2.lay("ticket", ticketRecord("armed"));
     pg2.lay("switch", switchRecord("restored"));
+    pg2.set(
+      "data/pg_wal/00000003.history",
+      "1\t0/3000000\tno recovery target specified\n2\t0/05000100\tno recovery target specified\n",
+    );
     const asks = neighbour();
     asks.say({ ask: "state" });
     expect(await asks.hear()).toEqual({
       answer: "state",
       systemIdentifier,
       timeline,
+      began: "0/5000100 of timeline 2",
       state: "shut down",
       ticketEpoch: epoch,
       ticketState: "armed",

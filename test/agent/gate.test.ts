@@ -115,8 +115,11 @@ describe("a former primary", limits, () => {
   });
 
   it("is allowed to start by a majority, of which nobody objects and everybody can read its own data", async () => {
-    const own = { systemIdentifier, timeline };
-    const state = { systemIdentifier, timeline, state: "in archive recovery", ticketEpoch: 0, ticketState: "none" };
+    const own = { systemIdentifier, timeline, began: { timeline: 2, endLsn: "0/05000100" } };
+    const state = {
+      ...{ systemIdentifier, timeline, began: "0/5000100 of timeline 2", state: "in archive recovery" },
+      ...{ ticketEpoch: 0, ticketState: "none" },
+    };
     const silent = { unreachable: "no answer within 5 s" };
     const blind = { ...state, systemIdentifier: "", timeline: 0, state: "" };
     const cases: [Record<string, object>, string | null][] = [
@@ -135,6 +138,15 @@ describe("a former primary", limits, () => {
       [
         { pg2: state, pg3: { ...state, timeline: 4 } },
         "pg3 is on timeline 4, this member on 3: another member was promoted meanwhile",
+      ],
+      [{ pg2: state, pg3: { ...state, began: "" } }, null],
+      [
+        { pg2: state, pg3: { ...state, began: "0/5000148 of timeline 2" } },
+        "timeline 3 of pg3 began at 0/5000148 of timeline 2, that of this member at 0/5000100 of timeline 2: they were promoted apart",
+      ],
+      [
+        { pg2: { ...state, began: "0/5000100 of timeline 1" }, pg3: { unreachable: "no answer within 5 s" } },
+        "timeline 3 of pg2 began at 0/5000100 of timeline 1, that of this member at 0/5000100 of timeline 2: they were promoted apart",
       ],
       [{ pg2: state, pg3: { ...state, state: "in production" } }, "pg3 is in production"],
       [
