@@ -116,6 +116,21 @@ describe("what was changed by hand on a host", () => {
     expect(await startTimes()).toEqual(started);
   });
 
+  test("a standby.signal beside the running primary is shown, and taken away without a restart", async () => {
+    const started = await startTimes();
+    const signal = `${await sql(lab, "pg1", "show data_directory")}/standby.signal`;
+    await onHost(lab, "pg1", ["touch", signal]);
+    const preview = await stack.preview("--diff");
+    expect(changedLines(preview.output).slice(-3)).toEqual([
+      "- unhealthy: {",
+      '- pg1: "its next restart would be as a standby (standby.signal)"',
+      "~ 1 to update",
+    ]);
+    await repairAll();
+    expect(await scriptOnHost(lab, "pg1", `test -e ${signal} || echo gone`)).toBe("gone");
+    expect(await startTimes()).toEqual(started);
+  });
+
   test("the stopped service of a standby is shown, and started", async () => {
     await onHost(lab, "pg2", ["systemctl", "stop", "pgha-orders-pg2"]);
     const preview = await stack.preview("--diff");
