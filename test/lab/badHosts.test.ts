@@ -6,10 +6,11 @@ import { type Lab, openLab } from "../../lab/lab.ts";
 import { must } from "../../lab/shell.ts";
 import { fingerprint, onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
 import type { Ran, TestStack } from "../support/stack.ts";
-import { declareTestCluster } from "../support/testCluster.ts";
+import { declareTestCluster, type TestCluster, touchable } from "../support/testCluster.ts";
 import { testLabName } from "../support/testLab.ts";
 
 let lab: Lab;
+let declared: TestCluster;
 let stack: TestStack;
 let keys: string;
 const names = ["pg1", "pg2", "pg3"];
@@ -18,7 +19,8 @@ const cluster = ["pgha:clusters", "orders"];
 beforeAll(async () => {
   lab = await openLab({ name: testLabName, hosts: 3, prepared: true, fresh: true, dataVolumeMegabytes: 900 });
   keys = await mkdtemp(join(tmpdir(), "pgha-bad-hosts-"));
-  ({ stack } = await declareTestCluster({ lab, name: "bad-hosts" }));
+  declared = await declareTestCluster({ lab, name: "bad-hosts" });
+  stack = declared.stack;
 });
 afterAll(async () => {
   await stack?.forget();
@@ -213,7 +215,9 @@ describe("a member whose data is not what was made there", () => {
       `pg3.hostKey: found the offered ssh-ed25519 key ${await offeredFingerprint("pg3")} (`,
       `expected the declared ssh-ed25519 key ${old}. `,
     ];
+    const before = await touchable(declared);
     const ran = [await stack.preview(), await stack.up()];
+    expect(await touchable(declared)).toEqual(before);
     await scriptOnHost(lab, "pg3", `mv -f /root/old/* /etc/ssh && systemctl restart ssh`);
     for (const { exitCode, output } of ran) {
       expect(exitCode, output).not.toBe(0);
