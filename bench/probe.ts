@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { DeclaredCluster } from "../test/support/declaredCluster.ts";
 import { prepareProbe, probeDatabase, startWriter, type Writer } from "../test/support/writer.ts";
-import type { Measurement } from "./results.ts";
+import type { Measurement } from "./measurement.ts";
 import type { Bench } from "./section.ts";
 
 export interface Probe {

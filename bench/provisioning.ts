@@ -1,6 +1,6 @@
 import type { Lab } from "../lab/lab.ts";
 import { median } from "./figures.ts";
-import type { Measurement } from "./results.ts";
+import type { Measurement } from "./measurement.ts";
 import { type Section, secondsText } from "./section.ts";
 import { newStack, timed, up } from "./stack.ts";
 

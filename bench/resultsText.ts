@@ -1,5 +1,5 @@
 import { figuresOf, median } from "./figures.ts";
-import type { Measurement, Results, SectionResult } from "./results.ts";
+import type { Measurement, Results, SectionResult } from "./measurement.ts";
 
 const titles: Readonly<Record<string, string>> = {
   gap: "Planned switchover: how long writes wait",

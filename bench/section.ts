@@ -1,5 +1,5 @@
 import type { Lab } from "../lab/lab.ts";
-import type { Measurement, SectionResult } from "./results.ts";
+import type { Measurement, SectionResult } from "./measurement.ts";
 
 /** What a section of the benchmark works with. */
 export interface Bench {

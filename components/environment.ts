@@ -1,5 +1,5 @@
 import type * as pulumi from "@pulumi/pulumi";
-import type { Environment } from "../model/declaration.ts";
+import type { Environment } from "../model/environment.ts";
 import type { PlannedMember } from "../model/hostFacts.ts";
 import { Host } from "./host.ts";
 import { PostgresCluster } from "./postgresCluster.ts";

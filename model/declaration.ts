@@ -1,10 +1,7 @@
 import { z } from "zod";
-import { type Config, type HostDeclaration, type Networks, parseHosts, readEntries, readKey } from "./connections.ts";
 import { duration } from "./duration.ts";
-import type { Fault } from "./fault.ts";
 import { type MaintenanceWindow, maintenanceWindowSchema } from "./maintenanceWindow.ts";
-import { absolutePath, expected, hostName, isMapping, port, type Reading, readObject } from "./schema.ts";
-import { validateClusters } from "./validation.ts";
+import { absolutePath, expected, hostName, port } from "./schema.ts";
 
 /** Major versions whose packages and settings we know. Proved on hosts: 15 and 17. */
 export const supportedVersions = [15, 16, 17, 18] as const;
@@ -75,7 +72,8 @@ const slotNameSchema = z
     expected("the name of a replication slot: small letters, digits and underscores", "Correct it.").error,
   );
 
-const clusterSchema = z.strictObject({
+/** One cluster as it stands in the stack file. */
+export const clusterSchema = z.strictObject({
   /** Major version of PostgreSQL: 15, 16, 17 or 18. Fixed at creation. */
   postgresVersion: z.union(
     supportedVersions.map((version) => z.literal(version)),
@@ -146,12 +144,6 @@ const clusterSchema = z.strictObject({
   limits: limitsSchema.default(() => limitsSchema.parse({})),
 });
 
-/** Keys that are documented for later; the answer is clearer than "unknown key". */
-const notYet: Readonly<Record<string, string>> = {
-  virtualIps: "virtual IPs",
-  proxy: "a proxy",
-};
-
 /** For how many standbys a commit waits: ANY k, FIRST k, or none. */
 export type Synchronous = z.infer<typeof synchronousSchema>;
 /** What a planned switchover tolerates; beyond it the check before it blocks or warns, or it is undone. */
@@ -201,44 +193,5 @@ export interface ClusterDeclaration
   readonly maintenanceWindow?: MaintenanceWindow;
 }
 
-/** A whole stack file without faults. */
-export interface Environment {
-  /** In the order of the stack file. */
-  readonly hosts: readonly HostDeclaration[];
-  /** pgha:networks, by name. */
-  readonly networks: Networks;
-  /** In the order of the stack file. */
-  readonly clusters: readonly ClusterDeclaration[];
-}
-
 /** One cluster whose fields are right each by itself; what they mean together is not judged yet. */
 export type UncheckedCluster = z.infer<typeof clusterSchema>;
-
-/** The whole stack file. `config` holds its keys without "pgha:". The environment is undefined when there are faults. */
-export function parseEnvironment(config: Config): { environment?: Environment; faults: readonly Fault[] } {
-  const { faults, ...surroundings } = parseHosts(config);
-  const read = readEntries(readKey(config, "clusters"), ["pgha:clusters"], faults, (data, path) =>
-    readCluster(data, path, faults),
-  );
-  const checked = validateClusters(read ?? new Map(), surroundings);
-  faults.push(...checked.faults);
-  if (faults.length > 0) return { faults };
-  const { hosts, networks } = surroundings;
-  return { environment: { hosts, networks, clusters: checked.clusters }, faults };
-}
-
-function readCluster(data: unknown, path: readonly string[], faults: Fault[]): Reading<UncheckedCluster> {
-  if (!isMapping(data)) return readObject(clusterSchema, data, path, faults);
-  const known = { ...data };
-  const unavailable = Object.entries(notYet).filter(([key]) => key in known);
-  for (const [key, what] of unavailable) {
-    delete known[key];
-    faults.push({
-      path: [...path, key],
-      found: what,
-      expected: "no such key: it is not available in this version",
-      remedy: "Remove it.",
-    });
-  }
-  return readObject(clusterSchema, known, path, faults);
-}

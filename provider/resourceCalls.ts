@@ -5,10 +5,10 @@ import type { Struct } from "google-protobuf/google/protobuf/struct_pb.js";
 import { UserError } from "../model/fault.ts";
 import { isAtOrUnder, locatePath } from "../model/propertyPath.ts";
 import { createContext, createSpeaker } from "./context.ts";
+import type { ProviderState } from "./definition.ts";
 import { diffResource } from "./diffCall.ts";
 import type { Context, Properties, ResourceType, Saved } from "./resource.ts";
 import { unary } from "./rpc.ts";
-import type { ProviderState } from "./server.ts";
 import { checkFailure, errorText, toInitFailed } from "./status.ts";
 import { decodeProperties, encodeProperties, type Received } from "./wire.ts";
 

@@ -1,5 +1,6 @@
 import { fstatSync } from "node:fs";
-import { type ProviderDefinition, type RunningProvider, startProvider } from "./server.ts";
+import type { ProviderDefinition } from "./definition.ts";
+import { type RunningProvider, startProvider } from "./server.ts";
 import { takeEnvironmentSettings } from "./settings.ts";
 
 /**

@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { buildEnvironment } from "../components/environment.ts";
-import { parseEnvironment } from "../model/declaration.ts";
+import { parseEnvironment } from "../model/environment.ts";
 import { type Fault, FaultsFound, UserError } from "../model/fault.ts";
 import { parsePasswords } from "../model/passwords.ts";
 import { agentSocketPath, requireServableKey } from "../remote/localAgent.ts";

@@ -8,8 +8,9 @@ import statusMessages from "@pulumi/pulumi/proto/status_pb.js";
 import emptyMessages from "google-protobuf/google/protobuf/empty_pb.js";
 import structMessages, { type Struct } from "google-protobuf/google/protobuf/struct_pb.js";
 import { onTestFinished } from "vitest";
+import type { ProviderDefinition } from "../../provider/definition.ts";
 import type { ResourceType } from "../../provider/resource.ts";
-import { type ProviderDefinition, startProvider } from "../../provider/server.ts";
+import { startProvider } from "../../provider/server.ts";
 import type { Settings } from "../../provider/settings.ts";
 
 /** A value as it travels: the raw JSON of the protocol, with secrets and unknowns as the engine writes them. */

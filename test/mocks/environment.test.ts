@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { buildEnvironment, type EnvironmentArgs } from "../../components/environment.ts";
-import { parseEnvironment } from "../../model/declaration.ts";
+import { parseEnvironment } from "../../model/environment.ts";
 import { defaultLimits } from "../support/shapes.ts";
 import { type Registered, recordProgram } from "./recorder.ts";
 

@@ -1,7 +1,7 @@
 import { parse } from "yaml";
 import { accessCluster, type ClusterAccess } from "../../cluster/access.ts";
 import { observeMembers } from "../../cluster/observe.ts";
-import { parseEnvironment } from "../../model/declaration.ts";
+import { parseEnvironment } from "../../model/environment.ts";
 import { FaultsFound } from "../../model/fault.ts";
 import { type Group, groupOf, inputsOfCluster } from "../../model/group.ts";
 import { socketDirectory } from "../../model/names.ts";

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { type Environment, parseEnvironment } from "../../model/declaration.ts";
+import { type Environment, parseEnvironment } from "../../model/environment.ts";
 import { faultText } from "../../model/fault.ts";
 
 export const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB pg";

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { parse } from "yaml";
-import { parseEnvironment } from "../../model/declaration.ts";
+import { parseEnvironment } from "../../model/environment.ts";
 import { type DemoHost, declaredPrimary, demoStackFile, withPrimary } from "./stackFile.ts";
 
 const hosts: DemoHost[] = [1, 2, 3].map((number) => ({
