@@ -14,23 +14,27 @@ def verdict(own, answers, member_count):
                 answer["timeline"],
                 own["timeline"],
             )
-        mine, theirs = beginning(own.get("began")), answer.get("began")
-        if answer.get("timeline") == own["timeline"] and mine and theirs and mine != theirs:
-            return "timeline %d of %s began at %s, that of this member at %s: they were promoted apart" % (
-                own["timeline"],
-                name,
-                theirs,
-                mine,
-            )
         if answer.get("state") == "in production":
             return "%s is in production" % name
         if answer.get("ticketState") == "consumed":
             return "%s holds the right to be primary (epoch %d)" % (name, answer["ticketEpoch"])
-    answered = 1 + sum(1 for answer in answers.values() if has_word(answer))
+    mine = beginning(own.get("began"))
+    apart = {name for name, answer in answers.items() if is_apart(own["timeline"], mine, answer)}
+    answered = 1 + sum(1 for name, answer in answers.items() if has_word(answer) and name not in apart)
     if answered * 2 > member_count:
         return None
-    silent = ["%s: %s" % (name, silence(answer)) for name, answer in sorted(answers.items()) if not has_word(answer)]
+    silent = [
+        "%s: %s" % (name, "was promoted apart" if name in apart else silence(answer))
+        for name, answer in sorted(answers.items())
+        if name in apart or not has_word(answer)
+    ]
     return "only %d of %d members answer (%s)" % (answered, member_count, "; ".join(silent))
+
+
+def is_apart(timeline, began, answer):
+    """Promotions that know nothing of each other give the same number: whose timeline began elsewhere is no voice for this
+    member, nor is this one for the other. Not apart where one of the two beginnings is not known."""
+    return answer.get("timeline") == timeline and bool(began and answer.get("began")) and answer["began"] != began
 
 
 def has_word(answer):
@@ -105,7 +109,8 @@ def reason_to_wait(member):
 def use_pass(member):
     """The same rule as in start-gate, for a pass that came while this waited."""
     words = (read_text(member["pass"]) or "").split()
-    if words[:1] != [boot_id()] or not (words[1:] == ["once"] or automatic_restarts(member["unit"]) > 0):
+    soon = words[1:2] == ["once"] and boot_clock() < int(words[2])
+    if words[:1] != [boot_id()] or not (soon or automatic_restarts(member["unit"]) > 0):
         return False
     write_pass(member)
     return True

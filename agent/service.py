@@ -148,6 +148,8 @@ class Sql:
     def connects(self, seconds):
         """True once the server answers; from then on `lives` can tell."""
         self.backend = int(self.ask("select pg_backend_pid()", seconds) or 0)
+        if self.backend == 0:
+            self.close()  # an answer that comes late would be taken for that of the next question
         return self.backend > 0
 
     def lives(self):

@@ -59,10 +59,13 @@ def switch_is(member, epoch, state):
     return switch["epoch"] == epoch and switch["state"] == state
 
 
+ONCE_SECONDS = 30
+
+
 def write_pass(member, once=False):
     """A right to start as primary was proved in this boot: a postmaster that dies is started again by systemd without
-    asking. `once`: the next start needs not ask either, whoever orders it."""
-    write_durably(member["pass"], boot_id() + (" once\n" if once else "\n"))
+    asking. `once`: nor needs the next start, whoever orders it, if it comes soon; an order that never came is no licence."""
+    write_durably(member["pass"], boot_id() + (" once %d" % (boot_clock() + ONCE_SECONDS) if once else "") + "\n")
 
 
 def renew_pass(member):

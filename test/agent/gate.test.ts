@@ -140,13 +140,14 @@ describe("a former primary", limits, () => {
         "pg3 is on timeline 4, this member on 3: another member was promoted meanwhile",
       ],
       [{ pg2: state, pg3: { ...state, began: "" } }, null],
+      [{ pg2: state, pg3: { ...state, began: "0/5000148 of timeline 2" } }, null],
       [
-        { pg2: state, pg3: { ...state, began: "0/5000148 of timeline 2" } },
-        "timeline 3 of pg3 began at 0/5000148 of timeline 2, that of this member at 0/5000100 of timeline 2: they were promoted apart",
+        { pg2: { ...state, began: "0/5000100 of timeline 1" }, pg3: { ...state, began: "0/5000148 of timeline 2" } },
+        "only 1 of 3 members answer (pg2: was promoted apart; pg3: was promoted apart)",
       ],
       [
-        { pg2: { ...state, began: "0/5000100 of timeline 1" }, pg3: { unreachable: "no answer within 5 s" } },
-        "timeline 3 of pg2 began at 0/5000100 of timeline 1, that of this member at 0/5000100 of timeline 2: they were promoted apart",
+        { pg2: silent, pg3: { ...state, began: "0/5000148 of timeline 2" } },
+        "only 1 of 3 members answer (pg2: no answer within 5 s; pg3: was promoted apart)",
       ],
       [{ pg2: state, pg3: { ...state, state: "in production" } }, "pg3 is in production"],
       [
@@ -163,6 +164,19 @@ describe("a former primary", limits, () => {
         ["verdict", own, {}, 1],
       ]),
     ).toEqual(["only 1 of 2 members answer (pg2: no answer within 5 s)", null]);
+  });
+
+  it("asks when the start that somebody was allowed to order comes too late", async () => {
+    pg2.set("unreachable");
+    pg3.set("unreachable");
+    pg1.grantStart(-1);
+    pg1.startUnit();
+    await expectWaits(
+      pg1,
+      `only 1 of 3 members answer (pg2: ${unreachable("203.0.113.12")}; pg3: ${unreachable("203.0.113.13")})`,
+    );
+    pg1.grantStart();
+    await expectStarts(pg1);
   });
 
   it("is let in by an orchestrator that holds the cluster, and by no other", async () => {

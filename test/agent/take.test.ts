@@ -273,6 +273,7 @@ describe("the target", limits, () => {
     take.say(ticket);
     const heard = [await take.hear(), await take.hear(), await take.hear()];
     expect(heard.at(-1)).toEqual({ event: "promoted" });
+    await expect.poll(() => pg2.has("asked-for-commit"), soon).toBe(true);
     pg2.unset("unacknowledged");
     process.kill(Number(pg2.get("backend")), "SIGKILL");
     expect(await take.hear()).toEqual({ event: "acknowledged" });

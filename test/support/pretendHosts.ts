@@ -176,9 +176,10 @@ export class PretendHost {
     return existsSync(this.paths.pass) && readFileSync(this.paths.pass, "utf8").split(/\s/)[0] === this.boot;
   }
 
-  /** As whoever has just proved that this host's member is primary, and orders its start. */
-  grantStart(): void {
-    writeFileSync(this.paths.pass, `${this.boot} once\n`);
+  /** As whoever has just proved that this host's member is primary, and orders its start within so many seconds. */
+  grantStart(withinSeconds = 30): void {
+    const uptime = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
+    writeFileSync(this.paths.pass, `${this.boot} once ${Math.floor(uptime) + withinSeconds}\n`);
   }
 
   private get boot(): string {
