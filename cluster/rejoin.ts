@@ -1,4 +1,5 @@
 import { UserError } from "../model/fault.ts";
+import { otherCopies } from "../model/group.ts";
 import { type MemberObservation, type ReachedMember, reachedMembers } from "../model/observation.ts";
 import { type OwnWal, planClone, planRejoins, type Rejoin, rejoinFacts } from "../model/rejoin.ts";
 import { steadyRole } from "../model/rendering.ts";
@@ -151,10 +152,10 @@ async function clone(
 }
 
 /** Just before its own data is given up: without another standby the primary's would be the only copy for a while. */
-async function refuseLastCopy({ member, primary }: Return, { local }: ReachedMember): Promise<void> {
+async function refuseLastCopy({ access, member, primary }: Return, { local }: ReachedMember): Promise<void> {
   if (local.marker?.state === "rewinding") return;
   const streaming = await withSession(primary, streamingStandbys);
-  if (streaming.some((name) => name !== member.name)) return;
+  if (otherCopies(access.group, member.name, primary.name, streaming).length > 0) return;
   throw new UserError(
     `${member.name}: no other standby streams from ${primary.name} any more, and its own data is the only other copy. Nothing was removed. Bring another standby back, then run \`pulumi up\` again.`,
   );

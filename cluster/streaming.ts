@@ -3,7 +3,7 @@ import { lsnValue } from "../model/lsn.ts";
 import type { SqlSession } from "../remote/postgres.ts";
 import { waitFor } from "./waitFor.ts";
 
-/** Who streams from the member of this session, by name. */
+/** Who streams from the member of this session, by application name: backups, subscriptions and other tools too. */
 export async function streamingStandbys(session: SqlSession): Promise<string[]> {
   const rows = await session.select(
     z.object({ application_name: z.string() }),

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
-import { defaultLimits } from "../test/support/shapes.ts";
+import { defaultLimits, group as threeMembers } from "../test/support/shapes.ts";
 import { parsed } from "../test/support/stackFiles.ts";
-import { groupInputs, groupOf, inputsOfCluster, memberOf, othersOf } from "./group.ts";
+import { groupInputs, groupOf, inputsOfCluster, memberOf, otherCopies, othersOf } from "./group.ts";
 
 const orders = {
   postgresVersion: 17,
@@ -78,4 +78,13 @@ it("an empty password is no password", () => {
   const inputs = { ...inputsOfCluster(declared(), []), superuserPassword: "" };
   expect(groupInputs.safeParse(inputs).success).toBe(false);
   expect(groupInputs.safeParse({ ...inputs, superuserPassword: "x" }).success).toBe(true);
+});
+
+it.each<[string, readonly string[], readonly string[]]>([
+  ["a declared member that streams", ["pg2", "pg3"], ["pg2"]],
+  ["not the member itself, whose data is to go, nor the primary", ["pg3", "pg1"], []],
+  ["not what reads along: a WAL archiver, a backup, a subscription", ["pg_receivewal", "pg_basebackup", "reports"], []],
+  ["nobody where nobody streams", [], []],
+])("another copy of the data is %s", (_, streaming, copies) => {
+  expect(otherCopies(threeMembers(), "pg3", "pg1", streaming)).toEqual(copies);
 });

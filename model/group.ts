@@ -160,6 +160,19 @@ export function endpointsOf(group: Pick<Group, "members">): Endpoint[] {
   return group.members.map(({ name, replicationAddress, port }) => ({ member: name, replicationAddress, port }));
 }
 
+/**
+ * Who besides the primary has the data that this member holds: declared members among those that stream from the primary. A
+ * backup, pg_receivewal or subscription streams as well, and is nobody that could take over.
+ */
+export function otherCopies(
+  group: Pick<Group, "members">,
+  member: string,
+  primary: string,
+  streaming: readonly string[],
+): string[] {
+  return othersOf(group, member).flatMap(({ name }) => (name !== primary && streaming.includes(name) ? [name] : []));
+}
+
 export function othersOf(group: Pick<Group, "members">, name: string): MemberDeclaration[] {
   return group.members.filter((member) => member.name !== name);
 }
