@@ -18,6 +18,7 @@ VERBS = {
     "back": back,
     "give_way": give_way,
     "next_start": next_start,
+    "stop": stop_member,
     "take_back": take_back,
     "complete": complete,
     "stray": stray,

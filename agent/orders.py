@@ -111,6 +111,35 @@ def next_start(arguments):
         say(result=result)
 
 
+def stop_member(arguments):
+    """Through systemd, so that Restart= does not undo it. Ordered only under the hold of the one who asks: since he saw it
+    as a standby he may have slept, and it may be the primary now. Waited for without the guard, so that holds are renewed
+    meanwhile. `forGood`: nor does it start at the next boot."""
+    unit = arguments["unit"]
+
+    def order():
+        if unit_state(unit)[0] == "absent":
+            return
+        if arguments["forGood"]:
+            code, _ = run(["systemctl", "disable", unit], 20)
+            if code != 0:
+                sys.exit("systemctl disable %s: found exit code %d, expected 0" % (unit, code))
+        stop_unit(unit)
+
+    if not while_held(arguments, order):
+        return
+    deadline = time.monotonic() + arguments["limitSeconds"]
+    while unit_state(unit)[0] not in ("inactive", "failed", "absent"):
+        if not is_held(arguments["lock"], arguments["epoch"]):
+            say(result="lock lost", **lock_state(arguments["lock"]))  # Whoever took it over may have started it.
+            return
+        if time.monotonic() > deadline:
+            say(result="still runs")
+            return
+        time.sleep(0.05)
+    say(result="stopped")
+
+
 def write_marker(arguments):
     """How far the member's data is: what decides whether it may be started, or removed."""
 

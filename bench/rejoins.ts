@@ -3,7 +3,6 @@ import { type ClusterAccess, type MemberAccess, withSession } from "../cluster/a
 import { observeMembers } from "../cluster/observe.ts";
 import { rejoin } from "../cluster/rejoin.ts";
 import type { Reporter } from "../cluster/reporter.ts";
-import { stopService } from "../cluster/service.ts";
 import { lookAtStrays } from "../cluster/strays.ts";
 import { streamingStandbys, waitUntilStreaming } from "../cluster/streaming.ts";
 import { underLock } from "../cluster/underLock.ts";
@@ -150,7 +149,8 @@ async function promote(cluster: DeclaredCluster, member: string): Promise<void> 
 
 async function stopAndPromote({ cluster }: Scene, from: string): Promise<string> {
   await followed(cluster.access, from);
-  await stopService(cluster.access.member(from), 60);
+  const { host, paths } = cluster.access.member(from);
+  await host.must({ argv: ["systemctl", "stop", paths.unit], limitSeconds: 60, purpose: `stop ${paths.unit}` });
   return promoteLongest(cluster, from);
 }
 

@@ -9,7 +9,10 @@ import { removeMarker } from "./marker.ts";
 import { observeMembers } from "./observe.ts";
 import { discardLeftovers } from "./replace.ts";
 import type { Reporter } from "./reporter.ts";
+import { stopService } from "./service.ts";
 import { underLock } from "./underLock.ts";
+
+const stopLimitSeconds = 300;
 
 /** Stops every instance for good, and leaves the data. Nothing is stopped while a member cannot be reached. */
 export async function stopCluster(access: ClusterAccess, reporter: Reporter): Promise<void> {
@@ -43,22 +46,8 @@ async function stopAll(
     if (group.length === 0) continue;
     lock.assertHeld();
     reporter.progress(`stopping ${group.map((member) => member.name).join(", ")}`);
-    await Promise.all(group.map(stopForGood));
+    await Promise.all(group.map((member) => stopService(member, lock, stopLimitSeconds, { forGood: true })));
   }
-}
-
-async function stopForGood(member: MemberAccess): Promise<void> {
-  await member.host.must({
-    argv: [
-      "sh",
-      "-c",
-      'systemctl cat "$1" >/dev/null 2>&1 || exit 0; systemctl disable --now "$1"',
-      "sh",
-      member.paths.unit,
-    ],
-    limitSeconds: 300,
-    purpose: `stop ${member.paths.unit}`,
-  });
 }
 
 /**

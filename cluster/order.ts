@@ -37,6 +37,8 @@ interface Order<T extends string> {
   readonly answers: readonly [T, ...T[]];
   /** Completes "could not …". */
   readonly purpose: string;
+  /** Of the whole order. Default 40. */
+  readonly limitSeconds?: number;
 }
 
 /**
@@ -46,14 +48,14 @@ interface Order<T extends string> {
 export async function orderUnderLock<T extends string>(
   { host, paths }: MemberAccess,
   { epoch }: Hold,
-  { verb, values = {}, answers, purpose }: Order<T>,
+  { verb, values = {}, answers, purpose, limitSeconds = 40 }: Order<T>,
 ): Promise<T> {
   const answer = await askAgent(
     host,
     verb,
     { member: paths.memberFile, lock: paths.lock, epoch, ...values },
     z.union([z.object({ result: z.enum(answers) }), lockLost]),
-    { limitSeconds: 40, purpose },
+    { limitSeconds, purpose },
   );
   if (!("holder" in answer)) return answer.result;
   const why = answer.alive ? `${answer.holder} holds the cluster since ${answer.since}` : "the lock ran out";

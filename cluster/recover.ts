@@ -147,7 +147,7 @@ async function goForward({ access, journal, observations, reached, lock, reporte
   const running = observations.some((seen) => seen.member === old.name && seen.reached && seen.postgres !== undefined);
   if (!running) {
     await giveWay(old, journal, lock);
-    await stopService(old, 120);
+    await stopService(old, lock, 120);
     await layRole(access, old, steadyRole);
     await startService(old, 300);
   }

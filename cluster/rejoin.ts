@@ -77,7 +77,7 @@ async function follow(back: Return, seen: ReachedMember, formerPrimary: boolean)
     reporter.progress(`${member.name}: starting PostgreSQL`);
     if (formerPrimary) {
       // It may be on its way up as a primary, or wait at its boot gate.
-      await stopService(member, stopLimitSeconds);
+      await stopService(member, lock, stopLimitSeconds);
       await markStandby(member, lock);
     }
     await startService(member, startLimitSeconds);
@@ -91,7 +91,7 @@ async function follow(back: Return, seen: ReachedMember, formerPrimary: boolean)
 async function rewind(back: Return, observations: readonly MemberObservation[]): Promise<void> {
   const { access, lock, member, primary, reporter } = back;
   reporter.progress(`${member.name}: stopping it for a rewind`);
-  const standing = await stopReplayed(member, seenOf(observations, member));
+  const standing = await stopReplayed(member, lock, seenOf(observations, member));
   // Only stopped it has an end: what it wrote until then counts.
   const looked = await lookAgain(back);
   const plan = planRejoins(access.group, primary.name, looked)[member.name];
@@ -137,7 +137,7 @@ async function clone(
 ): Promise<void> {
   const { access, lock, member, primary, reporter } = back;
   reporter.progress(`${member.name}: stopping it for a clone`);
-  await stopService(member, stopLimitSeconds);
+  await stopService(member, lock, stopLimitSeconds);
   const kept = plan.own === undefined ? told : await keepAside(back, observations, plan.own);
   lock.assertHeld();
   reporter.progress(`${member.name}: cloning from ${primary.name}`);
@@ -164,7 +164,7 @@ async function refuseLastCopy({ access, member, primary }: Return, { local }: Re
 async function startClone(back: Return, kept: readonly string[]): Promise<void> {
   const { lock, member } = back;
   lock.assertHeld();
-  await stopService(member, stopLimitSeconds);
+  await stopService(member, lock, stopLimitSeconds);
   await swapIn(lock, member);
   await start(back, kept);
   await discardReplaced(lock, member);

@@ -7,7 +7,7 @@ import { deadPeerOptions } from "../model/rendering.ts";
 import { type MemberAccess, withSession } from "./access.ts";
 import { askAgent } from "./agent.ts";
 import type { ClusterLock } from "./lock.ts";
-import { dataOrder } from "./order.ts";
+import { dataOrder, type Hold } from "./order.ts";
 import { startService, stopService } from "./service.ts";
 import { waitUntilReplayed } from "./streaming.ts";
 import { WaitedTooLong } from "./waitFor.ts";
@@ -36,11 +36,11 @@ const answer = z.discriminatedUnion("result", [
  * Stops a member with all its own WAL replayed, which pg_rewind has to see. Returns why that was not possible; undefined
  * when it is stopped so. A standby that crashed is started once more for it: it harms nobody.
  */
-export async function stopReplayed(member: MemberAccess, seen: ReachedMember): Promise<string | undefined> {
+export async function stopReplayed(member: MemberAccess, lock: Hold, seen: ReachedMember): Promise<string | undefined> {
   const end = seen.stray?.endLsn ?? "0/0";
   const { local, postgres, stray } = seen;
   if (postgres === undefined) {
-    await stopService(member, stopLimitSeconds);
+    await stopService(member, lock, stopLimitSeconds);
     const hasReplayed =
       local.controlData?.state === "shut down in recovery" && lsnValue(stray?.minRecoveryLsn ?? "0/0") >= lsnValue(end);
     if (!local.standbySignal || hasReplayed) return undefined;
@@ -50,10 +50,10 @@ export async function stopReplayed(member: MemberAccess, seen: ReachedMember): P
     await withSession(member, (session) => waitUntilReplayed(session, member.name, end, replayLimitSeconds));
   } catch (error) {
     if (!(error instanceof WaitedTooLong)) throw error;
-    await stopService(member, stopLimitSeconds);
+    await stopService(member, lock, stopLimitSeconds);
     return `it does not replay its own WAL up to ${end}`;
   }
-  await stopService(member, stopLimitSeconds);
+  await stopService(member, lock, stopLimitSeconds);
   return undefined;
 }
 

@@ -1,5 +1,6 @@
 import type { MemberAccess } from "./access.ts";
-import { waitFor } from "./waitFor.ts";
+import { type Hold, orderUnderLock } from "./order.ts";
+import { WaitedTooLong, waitFor } from "./waitFor.ts";
 
 /** Enables and starts the member's unit; returns once PostgreSQL accepts connections. */
 export async function startService(member: MemberAccess, limitSeconds: number): Promise<void> {
@@ -37,11 +38,28 @@ async function serviceLog(member: MemberAccess): Promise<string> {
     .join("\n");
 }
 
-/** Stops the unit through systemd, so that its Restart= does not undo it, and waits until the postmaster is gone. */
-export async function stopService(member: MemberAccess, limitSeconds: number): Promise<void> {
-  await member.host.must({
-    argv: ["systemctl", "stop", member.paths.unit],
-    limitSeconds,
-    purpose: `stop ${member.paths.unit}`,
+/**
+ * Stops the unit through systemd, so that its Restart= does not undo it, and returns once the postmaster is gone. Refused on
+ * the host when the lock is no longer ours: the member may have become the primary. `forGood`: it does not start at the next
+ * boot either. A missing unit is stopped.
+ */
+export async function stopService(
+  member: MemberAccess,
+  lock: Hold,
+  limitSeconds: number,
+  { forGood = false }: { readonly forGood?: boolean } = {},
+): Promise<void> {
+  const { unit } = member.paths;
+  const answer = await orderUnderLock(member, lock, {
+    verb: "stop",
+    values: { unit, limitSeconds, forGood: forGood ? 1 : 0 },
+    answers: ["stopped", "still runs"],
+    purpose: `stop ${unit}`,
+    limitSeconds: limitSeconds + 60,
   });
+  if (answer === "stopped") return;
+  const where = member.host.name;
+  throw new WaitedTooLong(
+    `${unit} on ${where}: waited ${limitSeconds} s for it to stop, and it still runs. Look at it there (\`systemctl status ${unit}\`), then run \`pulumi up\` again.`,
+  );
 }

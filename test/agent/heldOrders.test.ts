@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { limitMilliseconds } from "../support/helperProcess.ts";
+import { limitMilliseconds, soon } from "../support/helperProcess.ts";
 import { epoch, journal, switchRecord } from "../support/pretendHandover.ts";
 import { type Lock, type PretendHost, pretendHosts, state } from "../support/pretendHosts.ts";
 
@@ -88,6 +88,51 @@ describe("the order that settles as what a member starts next", limits, () => {
     pg1.set("data/standby.signal");
     expect(await order("next_start", { role: "primary" })).toMatchObject([{ result: "lock lost" }]);
     expect(pg1.standbySignal).toBe(true);
+  });
+});
+
+describe("the order to stop", limits, () => {
+  const stop = (values: object = {}) =>
+    order("stop", { unit: pg1.paths.unit, forGood: 0, limitSeconds: limitMilliseconds / 1000, ...values });
+
+  it("goes to systemd, is done when it is answered, and may be repeated", async () => {
+    await pg1.startPostmaster();
+    expect(await stop()).toEqual([{ result: "stopped" }]);
+    expect(pg1.isRunning).toBe(false);
+    expect(pg1.calls()).toEqual([`stop --no-block ${pg1.paths.unit}`]);
+    expect(await stop()).toEqual([{ result: "stopped" }]);
+  });
+
+  it("for good is for the next boot too", async () => {
+    await pg1.startPostmaster();
+    expect(await stop({ forGood: 1 })).toEqual([{ result: "stopped" }]);
+    expect(pg1.calls()).toEqual([`disable ${pg1.paths.unit}`, `stop --no-block ${pg1.paths.unit}`]);
+  });
+
+  it.each<[string, Partial<Lock>]>([
+    ["is somebody else's, under whom it became primary", { epoch: later + 1 }],
+    ["ran out", { epoch: later, renewedSecondsAgo: 31 }],
+    ["was given back", { epoch: later, holder: "" }],
+  ])("leaves a running primary alone when the lock %s", async (_, overrides) => {
+    await pg1.startPostmaster();
+    pg1.layLock(overrides);
+    expect(await stop({ forGood: 1 })).toMatchObject([{ result: "lock lost" }]);
+    expect(pg1.isWritable).toBe(true);
+    expect(pg1.calls()).toEqual([]);
+  });
+
+  it("says so when PostgreSQL does not end in time; meanwhile the lock can be asked for, and be taken over", async () => {
+    await pg1.startPostmaster();
+    pg1.set("hangs");
+    expect(await stop({ limitSeconds: 0.2 })).toEqual([{ result: "still runs" }]);
+    const stopping = stop();
+    await expect.poll(() => pg1.calls().length, soon).toBe(2);
+    const renewed = await pg1
+      .verb("hold", { path: pg1.paths.lock, epoch: later + 1, holder: "ben", since: "then" })
+      .rest();
+    expect(renewed).toMatchObject([{ result: "refused", epoch: later, alive: true }]);
+    pg1.layLock({ epoch: later + 1 });
+    expect(await stopping).toMatchObject([{ result: "lock lost" }]);
   });
 });
 
