@@ -11,14 +11,14 @@ describe("the plan of a switchover", () => {
       to: "pg2",
       rePointed: ["pg3"],
       steps: [
-        { step: "observe", outage: false, text: "read every member" },
+        { step: "observe", outage: false, text: "lock the members, read each of them" },
         { step: "pre-flight", outage: false, text: "run the checks above again" },
         {
           step: "plan",
           outage: false,
           text: "compare with what preview saw; refuse if the primary or the timeline moved",
         },
-        { step: "arm", outage: false, text: "lock the members, write the journal, let pg1 and pg2 stand ready" },
+        { step: "arm", outage: false, text: "write the journal, let pg1 and pg2 stand ready" },
         { step: "quiet", outage: false, text: "checkpoint pg1 and pg2, let pg3 follow pg2" },
         { step: "demote", outage: true, text: "stop pg1 (fast) and make it a standby" },
         {

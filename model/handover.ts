@@ -35,10 +35,10 @@ export function planSwitchover(group: Group, from: string, to: string, streaming
   const rePointed = neededStandbys(group) <= 1 ? third.map((member) => member.name) : [];
   const late = needsOldPrimary(group, from, to, streaming);
   const steps: Step[] = [
-    { step: "observe", outage: false, text: "read every member" },
+    { step: "observe", outage: false, text: "lock the members, read each of them" },
     { step: "pre-flight", outage: false, text: "run the checks above again" },
     { step: "plan", outage: false, text: "compare with what preview saw; refuse if the primary or the timeline moved" },
-    { step: "arm", outage: false, text: `lock the members, write the journal, let ${from} and ${to} stand ready` },
+    { step: "arm", outage: false, text: `write the journal, let ${from} and ${to} stand ready` },
     {
       step: "quiet",
       outage: false,

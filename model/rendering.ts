@@ -87,7 +87,6 @@ export function renderHba(shape: ClusterShape, member: MemberDeclaration): strin
     cluster: shape.cluster,
     member: member.name,
     replicationRole,
-    syncsSlots: syncsSlots(shape),
     peers: shape.members
       .filter((other) => other.name !== member.name)
       .map((other) => ({ member: other.name, address: hostNetwork(other.replicationAddress) })),

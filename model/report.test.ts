@@ -58,10 +58,10 @@ switchover pg1 -> pg2: checks all ok, outage about 0.11 s
 checks (limit)
   ok    same history  timeline 1  (one timeline)
 steps (* = writes wait)
-   1   observe    read every member
+   1   observe    lock the members, read each of them
    2   pre-flight run the checks above again
    3   plan       compare with what preview saw; refuse if the primary or the timeline moved
-   4   arm        lock the members, write the journal, let pg1 and pg2 stand ready
+   4   arm        write the journal, let pg1 and pg2 stand ready
    5   quiet      checkpoint pg1 and pg2, let pg3 follow pg2
    6 * demote     stop pg1 (fast) and make it a standby
    7 * prove      pg2 has the whole shutdown checkpoint of pg1; otherwise pg1 comes back
