@@ -133,9 +133,10 @@ export async function settleAfterwards(
   reporter.progress(`${old.name} follows ${target.name}`);
   lock.assertHeld();
   await waitForService(old, 300);
+  lock.assertHeld();
   const others = access.members.filter((member) => member !== old && member !== target);
   await Promise.all([
-    resetSlots(access, old, reporter),
+    resetSlots(access, old, lock, reporter),
     applyRole(access, old, steadyRole),
     applyRole(access, target, steadyRole),
     ...others.map((member) => applyRole(access, member, steadyRole).catch(() => undefined)),

@@ -151,5 +151,5 @@ async function goForward({ access, journal, observations, reached, lock, reporte
     await layRole(access, old, steadyRole);
     await startService(old, 300);
   }
-  await resetSlots(access, old, reporter);
+  await resetSlots(access, old, lock, reporter);
 }

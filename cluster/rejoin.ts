@@ -83,7 +83,7 @@ async function follow(back: Return, seen: ReachedMember, formerPrimary: boolean)
     await startService(member, startLimitSeconds);
   }
   if (!formerPrimary) return ensureSlots(access, member);
-  await resetSlots(access, member, reporter);
+  await resetSlots(access, member, lock, reporter);
   await waitUntilFollows(back);
   reporter.info(`${member.name} was primary and follows ${primary.name} without a rewind${after(back)}`);
 }
@@ -107,7 +107,7 @@ async function rewind(back: Return, observations: readonly MemberObservation[]):
     return cloneInstead(back, await lookAgain(back), `its rewind broke off (${rewound.reason})`, told);
   }
   await startService(member, startLimitSeconds);
-  await resetSlots(access, member, reporter);
+  await resetSlots(access, member, lock, reporter);
   await waitUntilFollows(back);
   const text = `${member.name} was rewound to ${plan.own.fromLsn} and follows ${primary.name}${after(back)}`;
   reporter.info([text, ...told].join("\n"));

@@ -4,6 +4,7 @@ import { othersOf } from "../model/group.ts";
 import { replicationRole, slotName } from "../model/names.ts";
 import { matchesVerifier, scramVerifier } from "../model/scram.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
+import type { ClusterLock } from "./lock.ts";
 import type { Reporter } from "./reporter.ts";
 
 /** The role that standbys connect with, on the primary. Repeatable; a password that is right already is not set again. */
@@ -88,19 +89,23 @@ export async function ensureSlots(access: ClusterAccess, member: MemberAccess): 
 /**
  * A demoted member's slots: the physical ones still hold WAL back to where the others once were, and begin anew, reserving
  * nothing. The logical ones go: their consumers read from the new primary, here they would hold WAL and dead rows for ever,
- * and keep the new primary's failover slots of the same names from being synchronised. Those that were are left.
+ * and keep the new primary's failover slots of the same names from being synchronised. Those that were are left. Nothing
+ * is dropped where the member turns out to be a primary.
+ * Errors: `UserError` when the lock was lost: it may have taken minutes until the member answered.
  */
 export async function resetSlots(
   access: ClusterAccess,
   member: MemberAccess,
+  lock: Pick<ClusterLock, "assertHeld">,
   reporter: Pick<Reporter, "info">,
 ): Promise<void> {
+  lock.assertHeld();
   const isSynced = access.group.postgresVersion >= 17 ? "synced" : "false";
   const dropped = await withSession(member, (session) =>
     session.select(
       z.object({ slot_name: z.string(), slot_type: z.string() }),
       `select slot_name, slot_type, pg_drop_replication_slot(slot_name) from pg_replication_slots
-        where not active and not temporary
+        where pg_is_in_recovery() and not active and not temporary
           and (slot_type = 'logical' and not ${isSynced}
             or slot_type = 'physical' and slot_name like 'pgha\\_%' and restart_lsn is not null)`,
     ),

@@ -1,6 +1,9 @@
+import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { resetSlots } from "../../cluster/roles.ts";
 import { waitFor } from "../../cluster/waitFor.ts";
 import type { Lab } from "../../lab/lab.ts";
+import { openDeclaredCluster } from "../support/declaredCluster.ts";
 import { onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
 import type { Ran } from "../support/stack.ts";
 import { createTestCluster, expectExit, expectSafe, openTestLab, type TestCluster } from "../support/testCluster.ts";
@@ -90,6 +93,25 @@ test("a former primary that has nothing of its own follows without a rewind, and
   );
   expect(await cluster.roles()).toEqual(["pg1 t 2", "pg2 f 2", "pg3 t 2"]);
   expectExit(await cluster.stack.preview("--expect-no-changes"), 0);
+});
+
+test("a member that is primary keeps its slots when somebody who was late takes it for a demoted one", async () => {
+  await sql(lab, "pg2", "select pg_create_logical_replication_slot('orders_feed', 'pgoutput')");
+  const slots = () => sql(lab, "pg2", "select slot_name from pg_replication_slots order by 1");
+  const before = await slots();
+  expect(before).toContain("orders_feed");
+  const declared = openDeclaredCluster(await readFile(cluster.stack.stackFile, "utf8"), "orders");
+  const told: string[] = [];
+  await resetSlots(
+    declared.access,
+    declared.access.member("pg2"),
+    { assertHeld: () => undefined },
+    {
+      info: (text) => told.push(text),
+    },
+  ).finally(() => declared.close());
+  expect([await slots(), told]).toEqual([before, []]);
+  await sql(lab, "pg2", "select pg_drop_replication_slot('orders_feed')");
 });
 
 test("one whose host died with transactions of its own is rewound, and these are told and kept", async () => {
