@@ -15,16 +15,72 @@ class Refused(Exception):
     """Nothing was touched."""
 
 
+class Overtaken(Refused):
+    """The one who asked no longer holds the cluster."""
+
+
+def take_work(path, seconds):
+    """The lock of a rewind, clone or removal, which lives as long as that works; None when one does."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    os.set_inheritable(descriptor, True)
+    began = time.monotonic()
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() - began >= seconds:
+                os.close(descriptor)
+                return None
+            time.sleep(0.1)
+
+
+def refuse_overtaken(arguments):
+    """An order that comes late, from one who slept, must not end what the next one does here."""
+    if not is_held(arguments["lock"], arguments["epoch"]):
+        raise Overtaken("the cluster is no longer held by the one who asked")
+
+
+@contextlib.contextmanager
+def alone_on_data(arguments, patience_seconds):
+    """No earlier rewind, clone or removal works on the member's data any more, and none begins meanwhile. Begun only under the
+    hold of the one who asked."""
+    work = take_work(arguments["work"], patience_seconds)
+    if work is None:
+        raise Refused("an earlier rewind, clone or removal still works on it")
+    try:
+        with guarded(arguments["lock"]):
+            refuse_overtaken(arguments)
+            end_earlier(arguments["dataUnit"])
+        yield
+    finally:
+        os.close(work)
+
+
+def end_earlier(unit):
+    """What an earlier beginning started may still write, though whoever started it is gone and lost the lock."""
+    run(["systemctl", "stop", unit], 30)
+    active, _ = unit_state(unit)
+    if active not in ("inactive", "failed", "absent"):
+        raise Refused("%s of an earlier run is %s" % (unit, active))
+
+
 def clear(arguments):
     """Marks the member's data with a state and empties its directories: decided under this host's lock, because the one who
-    asks may have slept since he looked. What is removed carries our token; or, to be erased, is the database of the system
-    identifier. What runs, is finished, or is of others stays."""
+    asks may have slept since he looked, and while nobody else works on it: a rewind goes on when the one who asked is gone.
+    What is removed carries our token; or, to be erased, is the database of the system identifier. What runs, is finished, or
+    is of others stays."""
     opened = {}
     try:
-        if while_held(arguments, lambda: begin(arguments, opened)):
+        with alone_on_data(arguments, 0):
+            with guarded(arguments["lock"]):
+                refuse_overtaken(arguments)
+                begin(arguments, opened)
             for descriptor in opened.values():
                 remove_content(descriptor, os.fstat(descriptor).st_dev)
-            say(result="cleared")
+        say(result="cleared")
+    except Overtaken:
+        say(result="lock lost", **lock_state(arguments["lock"]))
     except Refused as refusal:
         say(result="refused", reason=str(refusal))
     finally:
@@ -42,12 +98,10 @@ def begin(arguments, opened):
     active, _ = unit_state(arguments["unit"])
     if active not in ("inactive", "failed", "absent"):
         raise Refused("%s is %s" % (arguments["unit"], active))
-    end_earlier(arguments["dataUnit"])
     for name in ("dataDirectory", "walDirectory"):
         path = arguments[name]
         if path != "" and (os.path.lexists(path) or not erasing):
             opened[path] = open_directory(path, arguments["user"])
-            refuse_others_at_work(path, opened[path])
     # From here on by descriptor: what is mounted over a directory meanwhile is not touched.
     erasable = system_directories(arguments, opened) if finished else ()
     for path, descriptor in opened.items():
@@ -59,20 +113,24 @@ def begin(arguments, opened):
     write_durably(arguments["marker"], to_json(dict(fields, token=token)) + "\n")
 
 
-def end_earlier(unit):
-    """What an earlier beginning started may still write, though whoever started it is gone and lost the lock."""
-    run(["systemctl", "stop", unit], 30)
-    active, _ = unit_state(unit)
-    if active not in ("inactive", "failed", "absent"):
-        raise Refused("%s of an earlier run is %s" % (unit, active))
+def erased(arguments):
+    """The last of an erasure: the files beside the data, then the marker, which until then lets the next one finish it. What
+    was begun anew there meanwhile, by somebody else, is not forgotten."""
 
+    def forget():
+        state = read_marker(arguments["marker"]).get("state")
+        if state != "erasing":
+            raise Refused("%s says %s" % (arguments["marker"], state or "nothing"))
+        for path in arguments["files"] + [arguments["marker"]]:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+                fsync_directory(os.path.dirname(path))
 
-def refuse_others_at_work(path, descriptor):
-    """The descriptor is open until the removal ends, and so is the lock on it held."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise Refused("%s is still being emptied by an earlier run" % path) from error
+        if while_held(arguments, forget):
+            say(result="erased")
+    except Refused as refusal:
+        say(result="refused", reason=str(refusal))
 
 
 def read_marker(path):

@@ -5,6 +5,7 @@ PROGRAM = "/usr/local/lib/pgha/agent.py"
 VERBS = {
     "observe": observe,
     "clear": clear,
+    "erased": erased,
     "hold": hold,
     "lay": lay,
     "write_marker": write_marker,

@@ -33,22 +33,6 @@ def size_bytes(directories):
     return sum(int(line.split()[0]) * 1024 for line in text.splitlines())
 
 
-def take_work(path, seconds):
-    """The lock of a rewind or clone, which lives as long as that works; None when one does."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    os.set_inheritable(descriptor, True)
-    began = time.monotonic()
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except BlockingIOError:
-            if time.monotonic() - began >= seconds:
-                os.close(descriptor)
-                return None
-            time.sleep(0.1)
-
-
 def is_busy(path):
     if not os.path.exists(path):
         return False
@@ -190,12 +174,6 @@ def completed_marker(arguments, *states):
     return marker
 
 
-def refuse_overtaken(arguments):
-    """An order that comes late, from one who slept, must not end what the next one does here."""
-    if not is_held(arguments["lock"], arguments["epoch"]):
-        raise Refused("the cluster is no longer held by the one who asked")
-
-
 def begin_marked(arguments, marker, **changes):
     """From here on the data is not what it was: only under the hold of the one who asked, who may have slept since."""
     with guarded(arguments["lock"]):
@@ -208,22 +186,6 @@ def put_marker(arguments, marker, **changes):
     fields = dict(marker, **changes)
     text = to_json({name: value for name, value in fields.items() if value is not None})
     write_durably(arguments["marker"], text + "\n")
-
-
-@contextlib.contextmanager
-def alone_on_data(arguments, patience_seconds):
-    """No earlier rewind or clone works on the member's data any more, and none begins meanwhile. Begun only under the hold of
-    the one who asked."""
-    work = take_work(arguments["work"], patience_seconds)
-    if work is None:
-        raise Refused("an earlier rewind or clone still works on it")
-    try:
-        with guarded(arguments["lock"]):
-            refuse_overtaken(arguments)
-            end_earlier(arguments["dataUnit"])
-        yield
-    finally:
-        os.close(work)
 
 
 def as_piece(arguments, act, result):
@@ -278,8 +240,11 @@ def rewind_data(arguments, marker):
             raise
         if as_user(arguments, rewinder, log) != 0:
             return {"result": "broken off", "reason": last_words(arguments)}
-    become_standby(arguments, directory)
-    put_marker(arguments, marker)
+    with guarded(arguments["lock"]):
+        # Only what is still marked as being rewound becomes whole by this.
+        completed_marker(arguments, "rewinding")
+        become_standby(arguments, directory)
+        put_marker(arguments, marker)
     return {"result": "rewound"}
 
 

@@ -1,25 +1,16 @@
 import { randomBytes } from "node:crypto";
-import { z } from "zod";
-import { UserError } from "../model/fault.ts";
 import { replicationRole, slotName } from "../model/names.ts";
 import { deadPeerOptions } from "../model/rendering.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
-import { askAgent } from "./agent.ts";
 import type { ClusterLock } from "./lock.ts";
 import { writeMarker } from "./marker.ts";
-import { dataOrder } from "./order.ts";
+import { dataOrder, orderUnderLock } from "./order.ts";
 import type { Reporter } from "./reporter.ts";
 
 /** What marks directories as ours, put on them while they are empty. */
 export function newToken(): string {
   return randomBytes(16).toString("hex");
 }
-
-const cleared = z.union([
-  z.object({ result: z.literal("cleared") }),
-  z.object({ result: z.literal("lock lost"), holder: z.string() }),
-  z.object({ result: z.literal("refused"), reason: z.string() }),
-]);
 
 /**
  * Marks the member's data and empties its directories, in one piece on the host: the one who asks may have slept since he
@@ -33,10 +24,9 @@ async function clearData(
   systemIdentifier = "",
 ): Promise<void> {
   lock.assertHeld();
-  const answer = await askAgent(
-    member.host,
-    "clear",
-    {
+  await orderUnderLock(member, lock, {
+    verb: "clear",
+    values: {
       ...dataOrder(member, lock),
       cluster: access.group.cluster,
       member: member.name,
@@ -44,17 +34,12 @@ async function clearData(
       systemIdentifier,
       token: newToken(),
     },
-    cleared,
-    { limitSeconds: 600, purpose: `${state === "erasing" ? "erase" : "begin"} the data of ${member.name}` },
-  );
-  if (answer.result === "cleared") return;
-  if (answer.result === "lock lost") {
-    const by = answer.holder === "" ? "" : ` to ${answer.holder}`;
-    throw new UserError(`${member.name}: the lock was lost${by}. Its data was left as it is. Run pulumi again.`);
-  }
-  throw new UserError(
-    `${member.name}: found that ${answer.reason}, expected only what pgha made there. It was left as it is: look at the host, then run pulumi again.`,
-  );
+    answers: ["cleared"],
+    refused: (reason) =>
+      `${member.name}: found that ${reason}, expected only what pgha made there. It was left as it is: look at the host, then run pulumi again.`,
+    purpose: `${state === "erasing" ? "erase" : "begin"} the data of ${member.name}`,
+    limitSeconds: 600,
+  });
 }
 
 /**

@@ -1,12 +1,11 @@
 import { FaultsFound, UserError } from "../model/fault.ts";
 import { isWritable, type Marker, type MemberObservation } from "../model/observation.ts";
 import { unerasable } from "../model/ownership.ts";
-import { removeFile } from "../remote/files.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
 import { eraseData } from "./data.ts";
 import type { ClusterLock } from "./lock.ts";
-import { removeMarker } from "./marker.ts";
 import { observeMembers } from "./observe.ts";
+import { orderUnderLock } from "./order.ts";
 import { discardLeftovers } from "./replace.ts";
 import type { Reporter } from "./reporter.ts";
 import { stopService } from "./service.ts";
@@ -91,8 +90,13 @@ async function eraseMember(
   await discardLeftovers(lock, member, marker);
   await eraseData(access, lock, member, marker?.systemIdentifier);
   const { paths } = member;
-  for (const file of [paths.postgresqlConf, paths.roleConf, paths.hba, paths.ident, paths.passfile, paths.journal]) {
-    await removeFile(member.host, file, 20);
-  }
-  await removeMarker(member);
+  await orderUnderLock(member, lock, {
+    verb: "erased",
+    values: {
+      marker: paths.marker,
+      files: [paths.postgresqlConf, paths.roleConf, paths.hba, paths.ident, paths.passfile, paths.journal],
+    },
+    answers: ["erased"],
+    purpose: `forget what was erased of ${member.name}`,
+  });
 }

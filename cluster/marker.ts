@@ -1,5 +1,4 @@
 import type { Marker } from "../model/observation.ts";
-import { removeFile } from "../remote/files.ts";
 import type { MemberAccess } from "./access.ts";
 import { type Hold, orderUnderLock } from "./order.ts";
 
@@ -33,8 +32,4 @@ export async function writeMarker(
     answers: ["written"],
     purpose: `mark the data of ${member.name} as ${state}`,
   });
-}
-
-export async function removeMarker(member: MemberAccess): Promise<void> {
-  await removeFile(member.host, member.paths.marker, 20);
 }

@@ -128,7 +128,7 @@ fi
 `;
 
 /** Removes one file, lastingly. Returns whether it was there. */
-export async function removeFile(host: RemoteHost, path: string, limitSeconds = 20): Promise<boolean> {
+export async function removeFile(host: RemoteHost, path: string): Promise<boolean> {
   const argv = ["sh", "-c", removeScript, "sh", path];
-  return (await host.must({ argv, limitSeconds, purpose: `remove ${path}` })) === "removed\n";
+  return (await host.must({ argv, limitSeconds: 20, purpose: `remove ${path}` })) === "removed\n";
 }

@@ -186,14 +186,14 @@ describe("the lock of a cluster", { timeout: 30_000 }, () => {
       ...{ systemIdentifier: "7", startedAt: "then", holder: "anna@desk" },
     };
     const write = () => refusal(writeJournal([pg1], journal, { epoch: 1 }));
-    const onward = "\n  Run `pulumi up` again: it goes on from what it finds.";
+    const onward = "\n  Run pulumi again: it goes on from what it finds.";
     await underLock(access, silent, async () => expect(await write()).toBe("no refusal: undefined"));
     expect(JSON.parse(readFileSync(pg1.paths.journal, "utf8"))).toEqual(journal);
     rmSync(pg1.paths.journal);
     expect(await write()).toBe(`could not write the journal of pg1: the lock ran out.${onward}`);
     await underLock(access, silent, async () =>
       expect(await write()).toMatch(
-        /^could not write the journal of pg1: \S+@\S+, pid \d+ holds the cluster since [\d:.TZ-]+\.\n {2}Run `pulumi up` again: it goes on from what it finds\.$/,
+        /^could not write the journal of pg1: \S+@\S+, pid \d+ holds the cluster since [\d:.TZ-]+\.\n {2}Run pulumi again: it goes on from what it finds\.$/,
       ),
     );
     expect(existsSync(pg1.paths.journal)).toBe(false);

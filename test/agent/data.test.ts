@@ -60,6 +60,7 @@ function clear(state: "creating" | "cloning" | "erasing", overrides: Record<stri
       dataDirectory: at("data"),
       walDirectory: at("wal"),
       marker: at("state", "marker.json"),
+      work: at("state", "rejoin.lock"),
       unit: "pgha-orders-pg1.service",
       dataUnit,
       user: userInfo().username,
@@ -234,12 +235,12 @@ describe("data is begun", () => {
     const removal = spawn(python, [
       "-c",
       "import fcntl,os,sys; fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX); print(flush=True); sys.stdin.read()",
-      at("data"),
+      at("state", "rejoin.lock"),
     ]);
     await once(removal.stdout, "data");
     expect(await clear("cloning")).toEqual({
       result: "refused",
-      reason: `${at("data")} is still being emptied by an earlier run`,
+      reason: "an earlier rewind, clone or removal still works on it",
     });
     expect(holds()).toEqual([4, 0]);
     removal.stdin.end();
@@ -332,5 +333,41 @@ describe("data is erased", () => {
     });
     expect(holds()).toEqual(before);
     expect(marker().state).toBe("ready");
+  });
+});
+
+describe("what was erased is forgotten", () => {
+  const files = () => [at("state", "postgresql.conf"), at("state", "journal.json")];
+  const left = () => [...files(), at("state", "marker.json")].filter((path) => existsSync(path));
+  const erased = () =>
+    askAgent(
+      scratch.host,
+      "erased",
+      { marker: at("state", "marker.json"), files: files(), lock: at("state", "lock.json"), epoch: 5 },
+      answer,
+      { limitSeconds: 20, purpose: "test the helper" },
+    );
+
+  beforeEach(() => {
+    marked("erasing", "t1");
+    for (const file of files()) writeFileSync(file, "x");
+  });
+
+  it("file by file, the marker last, also where some are gone already", async () => {
+    rmSync(at("state", "journal.json"));
+    expect(await erased()).toEqual({ result: "erased" });
+    expect(left()).toEqual([]);
+  });
+
+  it("not where somebody else has begun anew meanwhile", async () => {
+    marked("creating", "t2");
+    expect(await erased()).toEqual({ result: "refused", reason: `${at("state", "marker.json")} says creating` });
+    expect(left().length).toBe(3);
+  });
+
+  it("not after the lock was taken over", async () => {
+    lockIs(6);
+    expect(await erased()).toMatchObject({ result: "lock lost" });
+    expect(left().length).toBe(3);
   });
 });

@@ -196,10 +196,34 @@ describe("a rewind", () => {
     expect(await ask("stray", { kept: at("state"), segmentBytes: 1024 ** 2, timeline: 0 })).toMatchObject({
       busy: true,
     });
-    expect(await rewind()).toEqual({ result: "refused", reason: "an earlier rewind or clone still works on it" });
+    expect(await rewind()).toEqual({
+      result: "refused",
+      reason: "an earlier rewind, clone or removal still works on it",
+    });
     expect(marker().state).toBe("rewinding");
     writeFileSync(at("go"), "");
     expect(await asked).toEqual({ result: "rewound" });
+  });
+
+  it("is not erased under by whoever holds the cluster next, while it works though nobody asks any more", async () => {
+    program("pg_rewind", `case "$*" in *--dry-run) exit 0;; esac; mkfifo ${at("go")}; cat ${at("go")}`);
+    const asked = rewind();
+    await untilExists(at("go"));
+    lockIs(6);
+    const erasure = { cluster: "orders", member: "pg1", state: "erasing", systemIdentifier, epoch: 6 };
+    const busy = { result: "refused", reason: "an earlier rewind, clone or removal still works on it" };
+    expect(await ask("clear", erasure)).toEqual(busy);
+    expect([marker().state, existsSync(at("data", "PG_VERSION"))]).toEqual(["rewinding", true]);
+    writeFileSync(at("go"), "");
+    expect(await asked).toEqual({ result: "rewound" });
+    expect(await ask("clear", erasure)).toEqual({ result: "cleared" });
+  });
+
+  it("makes nothing whole that is no longer marked as being rewound", async () => {
+    program("pg_rewind", `case "$*" in *--dry-run) exit 0;; esac; cp ${at("erasing")} ${at("state", "marker.json")}`);
+    writeFileSync(at("erasing"), JSON.stringify({ ...marker(), state: "erasing" }));
+    expect(await rewind()).toEqual({ result: "refused", reason: `${at("state", "marker.json")} says erasing` });
+    expect([marker().state, existsSync(at("data", "standby.signal"))]).toEqual(["erasing", false]);
   });
 
   it("is not begun by one who no longer holds the cluster, and by nobody on data that somebody just started", async () => {
