@@ -90,6 +90,19 @@ def write_journal(arguments):
         say(result="written")
 
 
+def write_given_up(arguments):
+    """The target of this handover was taken out of the members: whoever finds it again later has to know, whatever has
+    become of the old primary by then. A later handover's word stays."""
+    path, epoch = arguments["path"], arguments["journal"]
+
+    def write():
+        if read_record(path).get("epoch", 0) < epoch:
+            write_durably(path, to_json({"epoch": epoch}))
+
+    if while_held(arguments, write):
+        say(result="written")
+
+
 def remove_journal(arguments):
     """Where it is of this epoch or older: one that somebody else began meanwhile is not ours to remove."""
     path = arguments["path"]

@@ -10,6 +10,7 @@ VERBS = {
     "lay": lay,
     "write_marker": write_marker,
     "write_journal": write_journal,
+    "write_given_up": write_given_up,
     "remove_journal": remove_journal,
     "drive": drive,
     "give": give,

@@ -146,6 +146,7 @@ def observe(arguments):
     say(
         marker=read_text(arguments["marker"]),
         journal=read_text(arguments["journal"]),
+        givenUp=read_text(arguments["givenUp"]),
         lock=lock_state(arguments["lock"]),
         ticket=ticket_seen(arguments["ticket"]),
         switch=read_record(arguments["switch"]) or None,

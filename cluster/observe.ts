@@ -36,6 +36,8 @@ const journalSchema: z.ZodType<Journal> = z.object({
   holder: z.string(),
 });
 
+const givenUpSchema = z.object({ epoch: z.number() });
+
 const lockSchema: z.ZodType<LockState> = z.object({
   epoch: z.number(),
   holder: z.string(),
@@ -48,6 +50,7 @@ const directoryKind = z.enum(["missing", "empty", "data", "foreign"]);
 const localSchema = z.object({
   marker: z.string().nullable(),
   journal: z.string().nullable(),
+  givenUp: z.string().nullable(),
   lock: lockSchema,
   ticket: z.object({ epoch: z.number(), state: z.enum(["armed", "consumed", "promoted", "revoked"]) }).nullable(),
   switch: z.object({ epoch: z.number(), state: z.enum(["armed", "stopping", "restored", "followed"]) }).nullable(),
@@ -94,6 +97,7 @@ async function observeLocal(access: ClusterAccess, member: MemberAccess): Promis
       ...{ channelKey: paths.channelKey, authorized: paths.authorized },
       marker: paths.marker,
       journal: paths.journal,
+      givenUp: paths.givenUp,
       lock: paths.lock,
       programs: member.programs,
     },
@@ -101,7 +105,7 @@ async function observeLocal(access: ClusterAccess, member: MemberAccess): Promis
     { limitSeconds: 20, purpose: `observe member ${member.name} of ${access.group.cluster}` },
   );
   const answeredAt = Date.now() / 1000;
-  const { marker, journal, controlData, dataToken, walDirectory, ...more } = answer;
+  const { marker, journal, givenUp, controlData, dataToken, walDirectory, ...more } = answer;
   const { ticket, switch: switched, gate, channelKey, authorized, now, ...rest } = more;
   return {
     ...rest,
@@ -117,6 +121,7 @@ async function observeLocal(access: ClusterAccess, member: MemberAccess): Promis
           },
     marker: parseOwn(member, paths.marker, marker, markerSchema),
     journal: parseOwn(member, paths.journal, journal, journalSchema),
+    givenUp: parseOwn(member, paths.givenUp, givenUp, givenUpSchema)?.epoch,
     controlData: controlData === null ? undefined : { ...controlData, began: controlData.began ?? undefined },
     ticket: ticket ?? undefined,
     switch: switched ?? undefined,

@@ -5,7 +5,7 @@ import { steadyRole } from "../model/rendering.ts";
 import { openJournal, type Recovery, recoveryOf } from "../model/unfinished.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 import { layRole } from "./configuration.ts";
-import { removeJournal } from "./journal.ts";
+import { removeJournal, writeGivenUp } from "./journal.ts";
 import type { ClusterLock } from "./lock.ts";
 import { observeMembers } from "./observe.ts";
 import { undoQuiet } from "./quiet.ts";
@@ -112,12 +112,14 @@ async function requireMajority(access: ClusterAccess, journal: Journal): Promise
 }
 
 /** The old primary may only be primary once nobody can be promoted by the ticket any more. */
-async function revoke({ access, journal, reached }: Scene): Promise<void> {
+async function revoke({ access, journal, reached, lock }: Scene): Promise<void> {
   const target = reached.find((member) => member.name === journal.to);
   if (target === undefined) {
     const declared = access.members.some((member) => member.name === journal.to);
     if (declared) throw stopped(journal, `${journal.to} cannot be reached, and may have been promoted`);
-    return; // Taken out of members: that it is fenced is the operator's word.
+    // Taken out of members: that it is fenced is the operator's word. It may be put back long after.
+    await writeGivenUp(reached, journal, lock);
+    return;
   }
   const said = await takeTicketBack(target, journal);
   if (said !== "revoked") throw stopped(journal, `${journal.to} says of its right to be promoted: ${said}`);

@@ -17,6 +17,8 @@ export interface MemberPaths {
   readonly ticket: string;
   /** What the old primary of a handover did. */
   readonly switch: string;
+  /** Of which handover the target was given up, on every member that was reached then. */
+  readonly givenUp: string;
   /** The boot in which this member proved its right to start as primary. */
   readonly pass: string;
   /** Why it waits at its boot gate; gone when it does not. */
@@ -58,6 +60,7 @@ export function memberPaths(cluster: string, member: string): MemberPaths {
     lock: `${stateDirectory}/lock.json`,
     ticket: `${stateDirectory}/ticket.json`,
     switch: `${stateDirectory}/switch.json`,
+    givenUp: `${stateDirectory}/given-up.json`,
     pass: `${stateDirectory}/pass`,
     gateReason: `/run/pgha/${cluster}-${member}/gate`,
     runDirectory: `/run/pgha/${cluster}-${member}`,

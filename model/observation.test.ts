@@ -121,6 +121,7 @@ it("everything of a member has its place by the names of cluster and member", ()
     lock: "/var/lib/pgha/orders/pg-1/lock.json",
     ticket: "/var/lib/pgha/orders/pg-1/ticket.json",
     switch: "/var/lib/pgha/orders/pg-1/switch.json",
+    givenUp: "/var/lib/pgha/orders/pg-1/given-up.json",
     pass: "/var/lib/pgha/orders/pg-1/pass",
     gateReason: "/run/pgha/orders-pg-1/gate",
     runDirectory: "/run/pgha/orders-pg-1",

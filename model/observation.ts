@@ -89,6 +89,11 @@ export interface LocalFacts {
   readonly switch?:
     | { readonly epoch: number; readonly state: "armed" | "stopping" | "restored" | "followed" }
     | undefined;
+  /**
+   * Epoch of the newest handover whose target was taken out of `members:` before the old primary was brought back: that
+   * target must not be promoted by it any more.
+   */
+  readonly givenUp?: number | undefined;
   /** Why it waits at its boot gate; undefined when it does not. */
   readonly gate?: string | undefined;
   /** The public key with which its host asks the others; undefined before one was made. */

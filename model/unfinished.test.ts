@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { empty, primary, standby, stopped, unreachable } from "../test/support/observations.ts";
-import type { Journal, MemberObservation } from "./observation.ts";
+import type { Journal, LocalFacts, MemberObservation } from "./observation.ts";
 import { openJournal, recoveryOf, unfinishedWork } from "./unfinished.ts";
 
 const journal: Journal = {
@@ -23,8 +23,8 @@ function stoppedStandby(member: string, timeline = 1): MemberObservation {
 }
 
 /** The host answers; PostgreSQL neither answers nor is surely down. */
-function silent(member: string): MemberObservation {
-  return stopped(member, { local: { unit: "activating" } });
+function silent(member: string, local: Partial<LocalFacts> = {}): MemberObservation {
+  return stopped(member, { local: { unit: "activating", ...local } });
 }
 
 describe("what was begun and not ended", () => {
@@ -191,12 +191,15 @@ describe("what the next `up` does about a switchover pg1 -> pg2 that did not end
 
     it.each(["consumed", "promoted"] as const)("nor while pg1 cannot be reached, ticket %s", (state) => {
       const local = { ticket: { epoch: 4, state } };
-      const unasked = { kind: "stop", reason: "pg1 cannot be reached, and may have been brought back" };
+      const unasked = { kind: "stop", reason: "pg1 cannot be read, and may know that pg1 was brought back" };
+      const stopping = { epoch: 4, state: "stopping" } as const;
       for (const target of [standby("pg2", "pg1", { local }), stopped("pg2", { local, control: { timeline: 2 } })]) {
         expect(recoveryOf(journal, [unreachable("pg1"), target, standby("pg3", "pg1")])).toEqual(unasked);
         const startTarget = target.postgres === undefined;
         const forward = { kind: "forward", startTarget };
-        expect(recoveryOf(journal, [silent("pg1"), target, standby("pg3", "pg1")])).toEqual(forward);
+        expect(recoveryOf(journal, [silent("pg1"), target, standby("pg3", "pg1")])).toEqual(unasked);
+        const ending = silent("pg1", { switch: stopping });
+        expect(recoveryOf(journal, [ending, target, standby("pg3", "pg1")])).toEqual(forward);
       }
     });
 
@@ -209,6 +212,71 @@ describe("what the next `up` does about a switchover pg1 -> pg2 that did not end
     it("goes forward when pg2 was promoted by hand after its ticket was taken away, and pg1 is down", () => {
       const promoted = primary("pg2", { local: { ticket: { epoch: 4, state: "revoked" } }, postgres: { timeline: 2 } });
       expect(recoveryOf(journal, [waiting, promoted])).toEqual({ kind: "forward", startTarget: false });
+    });
+  });
+
+  describe("pg2 holds its ticket, and pg1 can no longer say whether it was brought back:", () => {
+    const consumed = { ticket: { epoch: 4, state: "consumed" } } as const;
+    const target = standby("pg2", "pg1", { local: consumed });
+    const forward = { kind: "forward", startTarget: false };
+    const givenUp = (found: string) => ({
+      kind: "stop",
+      reason: `pg2 holds the right to be primary, but ${found}: pg1 was brought back, and may have written since`,
+      givenUp: "pg2",
+    });
+
+    it("goes forward without pg1, which was taken out, when everybody else was read and nobody recorded anything", () => {
+      expect(recoveryOf(journal, [target, standby("pg3", "pg1")])).toEqual(forward);
+    });
+
+    it.each([4, 5])("does not when pg3 recorded that the target of epoch %i was given up", (epoch) => {
+      expect(recoveryOf(journal, [target, standby("pg3", "pg1", { local: { givenUp: epoch } })])).toEqual(
+        givenUp("was given up, as pg3 recorded"),
+      );
+    });
+
+    it("nor when it was promoted and is down", () => {
+      const down = stopped("pg2", { control: { timeline: 2 } });
+      expect(recoveryOf(journal, [down, standby("pg3", "pg1", { local: { givenUp: 4 } })])).toEqual({
+        ...givenUp("was given up, as pg3 recorded"),
+        reason: "pg2 was promoted, but was given up, as pg3 recorded: pg1 was brought back, and may have written since",
+      });
+    });
+
+    it("goes forward when only the target of an older handover was given up", () => {
+      expect(recoveryOf(journal, [target, standby("pg3", "pg1", { local: { givenUp: 3 } })])).toEqual(forward);
+    });
+
+    it("does not while pg3 cannot be read: it may be primary by now, or know that pg1 was brought back", () => {
+      const unsure = { kind: "stop", reason: "pg3 cannot be read, and may know that pg1 was brought back" };
+      expect(recoveryOf(journal, [target, unreachable("pg3")])).toEqual(unsure);
+      expect(recoveryOf(journal, [stopped("pg1"), target, unreachable("pg3")])).toEqual(unsure);
+    });
+
+    it.each(["stopping", "followed"] as const)("goes forward by pg1's own word of this epoch: %s", (state) => {
+      const old = stopped("pg1", { local: { switch: { epoch: 4, state }, givenUp: 4 } });
+      expect(recoveryOf(journal, [old, target, unreachable("pg3")])).toEqual(forward);
+    });
+
+    it("does not when pg1 has handed over to pg3 since, and says followed of that", () => {
+      const old = standby("pg1", "pg3", { local: { switch: { epoch: 6, state: "followed" } } });
+      expect(recoveryOf(journal, [old, target, standby("pg3", "pg1")])).toEqual(
+        givenUp("pg1 took part in a later switchover"),
+      );
+    });
+
+    it("never goes forward where another member is on a newer timeline, whatever pg1 says", () => {
+      const old = stopped("pg1", { local: { switch: { epoch: 4, state: "followed" } } });
+      expect(recoveryOf(journal, [old, target, stoppedStandby("pg3", 2)])).toEqual({
+        kind: "stop",
+        reason: "pg2 holds the right to be primary, on timeline 1, but pg3 is on timeline 2",
+        givenUp: "pg2",
+      });
+    });
+
+    it("lets pg2 be when it is writable already: that is no promotion of ours", () => {
+      const writable = primary("pg2", { local: consumed, postgres: { timeline: 2 } });
+      expect(recoveryOf(journal, [writable, standby("pg3", "pg2", { local: { givenUp: 4 } })])).toEqual(forward);
     });
   });
 

@@ -59,18 +59,17 @@ const rules: readonly ((scene: Scene) => Recovery | undefined)[] = [
   // It was taken out of members:, the old primary came back and went on writing, and then it was put back.
   ({ journal, old, target }) => {
     if (target === undefined || !holdsTicket(target, journal) || !wasRestored(old, journal)) return undefined;
-    const reason = `${journal.to} holds the right to be primary, but was given up: ${journal.from} was brought back, and may have written since`;
-    return { kind: "stop", reason, givenUp: journal.to };
+    return stopGivenUp(journal, `${holdsRight(journal)}, but was given up`);
   },
   ({ journal, writable }) => (isOnly(writable, journal.to) ? { kind: "forward", startTarget: false } : undefined),
   // Consumed means only forward, as long as the old primary cannot have been brought back meanwhile.
-  ({ journal, writable, old, target, unread }) => {
+  (scene) => {
+    const { journal, writable, target } = scene;
     if (target === undefined || !holdsTicket(target, journal)) return undefined;
-    if (writable.length > 0)
-      return stop(`${writable[0]?.member} is writable, but ${journal.to} holds the right to be primary`);
-    if (old === undefined && unread.some(({ member }) => member === journal.from))
-      return stop(`${journal.from} cannot be reached, and may have been brought back`);
-    return { kind: "forward", startTarget: target.postgres === undefined };
+    const leftBehind = whyLeftBehind(scene, target, holdsRight(journal));
+    if (leftBehind !== undefined) return leftBehind;
+    if (writable.length > 0) return stop(`${writable[0]?.member} is writable, but ${holdsRight(journal)}`);
+    return whyUnsure(scene) ?? { kind: "forward", startTarget: target.postgres === undefined };
   },
   ({ journal, writable, unread }) => {
     const third = writable[0];
@@ -89,13 +88,14 @@ const rules: readonly ((scene: Scene) => Recovery | undefined)[] = [
     return { kind: stopping ? "restore" : "clear" };
   },
   ({ unread }) => (unread.length > 0 ? stop(unreadText(unread)) : undefined),
-  ({ journal, reached, target }) => {
+  (scene) => {
+    const { journal, reached, target } = scene;
     const ahead = reached.filter((seen) => timelineOf(seen) > journal.timeline);
     if (ahead.length === 0) return undefined;
     const highest = Math.max(...ahead.map(timelineOf));
     const promoted = target?.postgres === undefined && target?.local.standbySignal === false;
     if (target !== undefined && promoted && timelineOf(target) === highest)
-      return { kind: "forward", startTarget: true };
+      return whyLeftBehind(scene, target, `${journal.to} was promoted`) ?? { kind: "forward", startTarget: true };
     return stop(
       `nobody is writable, but the timeline of ${ahead.map(({ member }) => member).join(", ")} is higher than ${journal.timeline}`,
     );
@@ -125,6 +125,44 @@ export function recoveryOf(journal: Journal, observations: readonly MemberObserv
     if (recovery !== undefined) return recovery;
   }
   return { kind: "restore" };
+}
+
+function holdsRight({ to }: Journal): string {
+  return `${to} holds the right to be primary`;
+}
+
+/** The old primary's own word that it did not come back: it is down by this handover, or follows by it. */
+function didNotComeBack({ journal, old }: Scene): boolean {
+  const found = old?.local.switch;
+  return found?.epoch === journal.epoch && (found.state === "stopping" || found.state === "followed");
+}
+
+/** What the others say against a promotion of the target: rows may have been written since that it does not have. */
+function whyLeftBehind(scene: Scene, target: ReachedMember, claim: string): Recovery | undefined {
+  const { journal, reached, old } = scene;
+  const newer = reached.filter((seen) => timelineOf(seen) > timelineOf(target));
+  if (newer.length > 0) {
+    const text = newer.map((seen) => `${seen.member} is on timeline ${timelineOf(seen)}`).join(", ");
+    return { kind: "stop", reason: `${claim}, on timeline ${timelineOf(target)}, but ${text}`, givenUp: journal.to };
+  }
+  if (didNotComeBack(scene)) return undefined;
+  const tell = reached.filter(({ local }) => (local.givenUp ?? 0) >= journal.epoch).map(({ member }) => member);
+  if (tell.length > 0) return stopGivenUp(journal, `${claim}, but was given up, as ${tell.join(" and ")} recorded`);
+  const later = old?.local.switch;
+  if (later === undefined || later.epoch <= journal.epoch) return undefined;
+  return stopGivenUp(journal, `${claim}, but ${journal.from} took part in a later switchover`);
+}
+
+/** Who is not read may hold the record that the target was given up. */
+function whyUnsure(scene: Scene): Recovery | undefined {
+  const { journal, unread } = scene;
+  if (unread.length === 0 || didNotComeBack(scene)) return undefined;
+  const names = unread.map(({ member }) => member).join(", ");
+  return stop(`${names} cannot be read, and may know that ${journal.from} was brought back`);
+}
+
+function stopGivenUp({ from, to }: Journal, reason: string): Recovery {
+  return { kind: "stop", reason: `${reason}: ${from} was brought back, and may have written since`, givenUp: to };
 }
 
 function stop(reason: string): Recovery {

@@ -109,7 +109,7 @@ marker=$1 unit=$2 configuration=$3 state=$4 home=$5 part=$6
 [ ! -e "$marker" ] || exit 0
 rm -f "$unit"
 # Rights and epochs go together: one that stayed would speak of a cluster that is gone, and the next one begins at 1.
-for file in lock.json lock.json.guard journal.json ticket.json switch.json pass rejoin.lock rewind.log; do
+for file in lock.json lock.json.guard journal.json ticket.json switch.json given-up.json pass rejoin.lock rewind.log; do
   rm -f "$state/$file"
 done
 for file in member.json known_hosts channel_key channel_key.pub; do rm -f "$configuration/$file"; done

@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from "node:fs";
 import { beforeEach, describe, expect, it } from "vitest";
 import { limitMilliseconds, soon } from "../support/helperProcess.ts";
 import { epoch, journal, switchRecord } from "../support/pretendHandover.ts";
@@ -158,5 +159,27 @@ describe("the journal", limits, () => {
     pg1.layLock({ epoch: later + 1 });
     expect(await order(verb, values)).toMatchObject([lost]);
     expect(pg1.read("journal")).toEqual(journal);
+  });
+});
+
+describe("the record that a target was given up", limits, () => {
+  const path = () => pg1.paths.givenUp;
+  const recorded = () => (existsSync(path()) ? JSON.parse(readFileSync(path(), "utf8")) : undefined);
+  const record = (journal: number) => order("write_given_up", { path: path(), journal });
+
+  it("is on the disk before it is answered, and only grows", async () => {
+    expect(await record(epoch)).toEqual([{ result: "written" }]);
+    expect(recorded()).toEqual({ epoch });
+    expect(pg1.trace()).toEqual(["sync given-up.json.new", "rename given-up.json", "sync pg1"]);
+    expect(await record(epoch - 1)).toEqual([{ result: "written" }]);
+    expect(recorded()).toEqual({ epoch });
+    expect(await record(epoch + 1)).toEqual([{ result: "written" }]);
+    expect(recorded()).toEqual({ epoch: epoch + 1 });
+  });
+
+  it("is not written when the lock is somebody else's", async () => {
+    pg1.layLock({ epoch: later + 1 });
+    expect(await record(epoch)).toMatchObject([lost]);
+    expect(recorded()).toBeUndefined();
   });
 });

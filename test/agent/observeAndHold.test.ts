@@ -58,6 +58,7 @@ describe("observe", () => {
         files: [at("a.conf"), at("b.conf")],
         marker: at("marker.json"),
         journal: at("journal.json"),
+        givenUp: at("given-up.json"),
         lock: at("lock.json"),
         programs: at("bin"),
         ticket: at("ticket.json"),
@@ -77,6 +78,7 @@ describe("observe", () => {
     expect(rest).toEqual({
       marker: null,
       journal: null,
+      givenUp: null,
       lock: { epoch: 0, holder: "", since: "", alive: false },
       ticket: null,
       switch: null,

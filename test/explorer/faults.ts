@@ -140,6 +140,11 @@ export function humanMoves(world: World, rules: Rules): Move[] {
     if (world.fenced.includes(index) && host.power !== "frozen" && mayBoot(world, index)) {
       moves.push(act(`somebody puts ${name} back into members:`, () => ({ ...world, fenced: [], actedByHand: true })));
     }
+    const [away] = world.fenced;
+    if (away !== undefined && away !== index && hostAt(world, away).power === "off" && mayBoot(world, away)) {
+      const next = () => ({ ...powerOff(world, index, false), fenced: [index], actedByHand: true });
+      moves.push(act(`somebody switches ${name} off, takes it out of members: and puts ${nameOf(away)} back`, next));
+    }
     if (host.power === "on" && host.postgres === "primary" && host.units.length === 0) {
       const stopped = () => ({ ...withHost(world, index, stopPostgres(host, rules)), actedByHand: true });
       moves.push(act(`somebody stops the unit of ${name}`, stopped));

@@ -118,6 +118,8 @@ function executeFor(handover: Handover, world: World, { on, what }: Order, epoch
       const asked = askForTicket(world, handover, rules);
       return asked.answer === "revoked" ? { world: asked.world, answer: "done" } : refused;
     }
+    case "record as given up":
+      return isHeld(host.lock, epoch) ? done({ givenUp: Math.max(host.givenUp, handover.epoch) }) : refused;
     case "bring back":
       if (!isHeld(host.lock, epoch)) return refused;
       return done({
@@ -209,8 +211,8 @@ function afterOutcome({ world, answer }: Outcome, index: number, order: Order, r
   }
   if (order.what !== "look") return withOrchestrator(world, index, { todo });
   const seen = orchestrator.seen.slice();
-  const { journal, ticket, switch: found, standbySignal, wal, postgres } = hostAt(world, order.on);
-  seen[order.on] = { journal, ticket, switch: found, standbySignal, wal, postgres };
+  const { journal, ticket, switch: found, givenUp, standbySignal, wal, postgres } = hostAt(world, order.on);
+  seen[order.on] = { journal, ticket, switch: found, givenUp, standbySignal, wal, postgres };
   if (todo.length > 0) return withOrchestrator(world, index, { todo, seen });
   return withOrchestrator(world, index, {
     seen: seen.map(() => undefined),
@@ -278,7 +280,11 @@ function recoveryOrders(
   const orders = (on: number, ...whats: OrderKind[]) =>
     reach.includes(on) && !world.fenced.includes(on) ? whats.map((what): Order => ({ on, what, handover })) : [];
   const forget = reach.flatMap((on) => orders(on, "forget"));
-  const revoke = rules.upRevokesFirst ? orders(to, "revoke") : [];
+  const revoke = world.fenced.includes(to)
+    ? reach.flatMap((on) => orders(on, "record as given up"))
+    : rules.upRevokesFirst
+      ? orders(to, "revoke")
+      : [];
   switch (recovery.kind) {
     case "clear":
       return [...revoke, ...orders(from, "unmark"), ...forget];
@@ -305,7 +311,7 @@ function memberOf(name: string): number {
 function observation(index: number, seen: Seen | undefined): MemberObservation {
   const member = nameOf(index);
   if (seen === undefined) return unreachable(member);
-  const { journal, ticket, switch: found, standbySignal, wal } = seen;
+  const { journal, ticket, switch: found, givenUp, standbySignal, wal } = seen;
   const timeline = timelineOf(wal);
   const units = { gate: "waiting", down: "inactive", stopping: "deactivating", ending: "deactivating" } as const;
   const local = {
@@ -313,6 +319,7 @@ function observation(index: number, seen: Seen | undefined): MemberObservation {
     journal: journal === undefined ? undefined : journalText(journal),
     ticket,
     switch: found,
+    givenUp,
   };
   switch (seen.postgres) {
     case "primary":

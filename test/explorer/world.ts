@@ -49,6 +49,8 @@ export interface Host {
   readonly journal: Handover | undefined;
   readonly ticket: Ticket | undefined;
   readonly switch: Switch | undefined;
+  /** Epoch of the newest handover whose target was given up; 0 without one. */
+  readonly givenUp: number;
   /** Of this boot; a reboot makes it worthless. */
   readonly pass: boolean;
   readonly standbySignal: boolean;
@@ -159,6 +161,7 @@ export type OrderKind =
   | "await the outcome"
   | "await streaming"
   | "revoke"
+  | "record as given up"
   | "unmark"
   | "bring back"
   | "await the return"
@@ -184,7 +187,7 @@ export interface Orchestrator {
 }
 
 /** What one look at a host brought back. */
-export type Seen = Pick<Host, "journal" | "ticket" | "switch" | "standbySignal" | "wal" | "postgres">;
+export type Seen = Pick<Host, "journal" | "ticket" | "switch" | "givenUp" | "standbySignal" | "wal" | "postgres">;
 
 export interface Budget {
   /** Writes of clients. */
@@ -227,6 +230,7 @@ export function steadyWorld(left: Budget): World {
     journal: undefined,
     ticket: undefined,
     switch: undefined,
+    givenUp: 0,
     pass: isPrimary,
     standbySignal: !isPrimary,
     wal: "1",
