@@ -1,3 +1,5 @@
+import { UserError } from "../model/fault.ts";
+
 /** How an operation tells a person what it does. The provider's Context is one. */
 export interface Reporter {
   /** True only while it lasts; at most one a second reaches the terminal. */
@@ -9,7 +11,7 @@ export interface Reporter {
 }
 
 /** Stopped at a safe point because the person asked for it. */
-class Interrupted extends Error {
+class Interrupted extends UserError {
   constructor(what: string) {
     super(`interrupted ${what}; \`pulumi up\` goes on from here`);
     this.name = "Interrupted";

@@ -18,7 +18,17 @@ describe("one line on one member", () => {
   it.each<[MemberObservation, string]>([
     [primary("pg1", { postgres: { timeline: 3 } }), "pg1: primary, writable, timeline 3"],
     [standby("pg2", "pg1"), "pg2: standby, timeline 1, streaming from 203.0.113.11:5432"],
-    [standby("pg2", "pg1", { postgres: { walReceiver: undefined } }), "pg2: standby, timeline 1, not streaming"],
+    [
+      standby("pg2", "pg1", { postgres: { walReceiver: undefined } }),
+      "pg2: standby, timeline 1, not streaming, WAL up to 0/4000000",
+    ],
+    [
+      standby("pg2", "pg1", {
+        postgres: { walReceiver: undefined, lsn: "0/1301178" },
+        control: { timeline: 3 },
+      }),
+      "pg2: standby, timeline 3, not streaming, WAL up to 0/1301178",
+    ],
     [stopped("pg2"), "pg2: not running (unit inactive, shut down, timeline 1)"],
     [stopped("pg2", { local: { unit: "failed", controlData: undefined } }), "pg2: not running (unit failed)"],
     [empty("pg2"), "pg2: no data (missing)"],

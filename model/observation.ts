@@ -339,8 +339,10 @@ export function describeMember(observation: MemberObservation): string {
     const source =
       receiver?.status === "streaming"
         ? `streaming from ${receiver.senderHost}:${receiver.senderPort}`
-        : "not streaming";
-    return `${member}: standby, timeline ${postgres.timeline}, ${source}`;
+        : `not streaming, WAL up to ${postgres.lsn ?? "an unknown position"}`;
+    // What it has received may be of a newer timeline than the last checkpoint, which PostgreSQL names.
+    const timeline = Math.max(postgres.timeline, local.controlData?.timeline ?? 0);
+    return `${member}: standby, timeline ${timeline}, ${source}`;
   }
   if (local.dataDirectory !== "data") {
     const marked = local.marker === undefined ? "" : `, marked ${local.marker.state}`;

@@ -169,7 +169,7 @@ const withoutPolicy: readonly [title: string, given: Given, expected: Situation]
         "no member is writable, and none is surely the primary.\n" +
         "  Nothing was touched.\n" +
         "  `pulumi up` never promotes: it cannot know which writes you can do without.\n" +
-        "  Choose the member with the newest data (the highest timeline below). On its host: `systemctl start pgha-orders-MEMBER.service`,\n" +
+        "  Choose the member with the newest data (the highest timeline below, and of those the furthest WAL). On its host: `systemctl start pgha-orders-MEMBER.service`,\n" +
         "  then `select pg_promote()` in psql (`su postgres -c psql`) if it is a standby. Then run `pulumi up` again.",
     },
   ],
@@ -205,7 +205,7 @@ const withoutPolicy: readonly [title: string, given: Given, expected: Situation]
         "  pg1 cannot be reached.\n" +
         "  Bring the members back, then run `pulumi up` again.\n" +
         "  To fail over by hand: make sure that pg1 is off and stays off; then `select pg_promote()` in psql (`su postgres -c psql`) on the standby\n" +
-        "  with the newest data (the highest `select pg_last_wal_receive_lsn()`), then `pulumi up`.\n" +
+        "  with the newest data (of those on the highest timeline the one with the furthest `select pg_last_wal_receive_lsn()`), then `pulumi up`.\n" +
         "  To go on without one for good: take it out of members: (that is your word that it is fenced: off, and never writable again).",
     },
   ],
@@ -235,6 +235,7 @@ const withoutPolicy: readonly [title: string, given: Given, expected: Situation]
         "who is primary cannot be told; nothing is changed that depends on it\n" +
         "  pg1 cannot be reached; pg2 and pg3 still stream from pg1.\n" +
         "  Promote nobody: as long as standbys stream, a primary runs, and two would be writable.\n" +
+        "  (For some seconds after its host's death it still looks so: preview again.)\n" +
         "  Bring the members back, then run `pulumi up` again.",
     },
   ],

@@ -120,7 +120,7 @@ const table: readonly Row[] = [
       stop(
         "no member is writable, and none is surely the primary.",
         "`pulumi up` never promotes: it cannot know which writes you can do without.",
-        `Choose the member with the newest data (the highest timeline below). On its host: \`systemctl start ${memberPaths(cluster, "MEMBER").unit}\`,`,
+        `Choose the member with the newest data (the highest timeline below, and of those the furthest WAL). On its host: \`systemctl start ${memberPaths(cluster, "MEMBER").unit}\`,`,
         "then `select pg_promote()` in psql (`su postgres -c psql`) if it is a standby. Then run `pulumi up` again.",
       ),
   },
@@ -302,6 +302,7 @@ function waysOutOfUnknown(observed: ObservedPrimary, cluster: string): string[] 
   if (missing !== undefined && missing.streaming.length > 0) {
     return [
       "Promote nobody: as long as standbys stream, a primary runs, and two would be writable.",
+      "(For some seconds after its host's death it still looks so: preview again.)",
       ...start,
       bringBack,
     ];
@@ -313,7 +314,7 @@ function waysOutOfUnknown(observed: ObservedPrimary, cluster: string): string[] 
       ...start,
       bringBack,
       `To fail over by hand: make sure that ${away}; then \`select pg_promote()\` in psql (\`su postgres -c psql\`) on the standby`,
-      "with the newest data (the highest `select pg_last_wal_receive_lsn()`), then `pulumi up`.",
+      "with the newest data (of those on the highest timeline the one with the furthest `select pg_last_wal_receive_lsn()`), then `pulumi up`.",
       `To go on without one for good: take it out of members: (${fenced}).`,
     ];
   }

@@ -258,7 +258,7 @@ test("no writable member is a report under every onDrift, and nobody is promoted
     `orders: no member is writable, and none is surely the primary.
 Nothing was touched.
 \`pulumi up\` never promotes: it cannot know which writes you can do without.
-Choose the member with the newest data (the highest timeline below). On its host: \`systemctl start pgha-orders-MEMBER.service\`,
+Choose the member with the newest data (the highest timeline below, and of those the furthest WAL). On its host: \`systemctl start pgha-orders-MEMBER.service\`,
 then \`select pg_promote()\` in psql (\`su postgres -c psql\`) if it is a standby. Then run \`pulumi up\` again.
 pg2: not running (unit inactive, shut down, timeline 2)
 pg3: not running (unit inactive, shut down in recovery, timeline 2)`,
