@@ -26,7 +26,7 @@ function refuseUnreachable(access: ClusterAccess, observations: readonly MemberO
   const unreachable = observations.filter((observation) => !observation.reached);
   if (unreachable.length === 0) return;
   throw new UserError(
-    `${access.group.cluster}: ${unreachable.map((observation) => observation.member).join(", ")} cannot be reached, so that it cannot be stopped.\n  Nothing was touched. Bring it back, or write onDestroy: keep and run \`pulumi up\` first.`,
+    `${access.group.cluster}: ${unreachable.map((observation) => observation.member).join(", ")} cannot be reached, so that it cannot be stopped.\n  Nothing was touched. Bring it back, or write onDestroy: keep and run \`pulumi up\` first. One that is dead for good: take it out of members: and run \`pulumi up\` first; its data stays there.`,
   );
 }
 

@@ -1,11 +1,11 @@
 import { dirname } from "node:path";
 import { z } from "zod";
-import { FaultsFound, UserError } from "../model/fault.ts";
+import { UserError } from "../model/fault.ts";
 import { absolutePath, expected, hostName } from "../model/schema.ts";
-import { RemoteError, Unreachable } from "../remote/errors.ts";
 import { readFiles, removeFile, writeFile } from "../remote/files.ts";
 import type { RemoteHost } from "../remote/host.ts";
 import { concealSecrets, extractBlock, placeBlock, placeholderOf, removeBlock, revealSecrets } from "./fileText.ts";
+import { removeOrForget } from "./forget.ts";
 import { checkInputs, createQueue, lastSeen } from "./inputs.ts";
 import type { Context, Properties, PropertyChange, ResourceType } from "./resource.ts";
 
@@ -89,12 +89,8 @@ export const file: ResourceType = {
   },
   async delete(context, { inputs }) {
     const declared = inputsSchema.parse(inputs);
-    try {
-      await takeAway(context, declared);
-    } catch (error) {
-      if (!isHostGone(error)) throw error;
-      context.warn(`${declared.path} is left on ${declared.host} as it is\n${error.message}`);
-    }
+    const left = `${declared.path} is left on ${declared.host} as it is`;
+    await removeOrForget(context, declared.host, left, () => takeAway(context, declared));
   },
 };
 
@@ -194,10 +190,4 @@ function explainPlace<T>(declared: FileInputs, work: () => T): T {
     if (error instanceof UserError) throw new UserError(`${declared.host}:${declared.path}: ${error.message}`);
     throw error;
   }
-}
-
-/** A dead host, or one that was taken out of the stack file, must not keep its resources from being taken out too. */
-function isHostGone(error: unknown): error is UserError {
-  if (error instanceof Unreachable) return true;
-  return error instanceof UserError && !(error instanceof RemoteError) && !(error instanceof FaultsFound);
 }

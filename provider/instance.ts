@@ -5,8 +5,8 @@ import { agentProgram, startGate } from "../agent/program.ts";
 import { layHelper } from "../cluster/helper.ts";
 import { type Fault, UserError } from "../model/fault.ts";
 import { agentPath, channelHome, memberPaths, startGatePath } from "../model/names.ts";
-import { CommandFailed, RemoteError } from "../remote/errors.ts";
 import { readFiles, writeFile } from "../remote/files.ts";
+import { removeOrForget } from "./forget.ts";
 import { checkInputs, lastSeen } from "./inputs.ts";
 import type { Context, Properties, ResourceType } from "./resource.ts";
 
@@ -79,7 +79,7 @@ export const instance: ResourceType = {
   async delete(context, { inputs }) {
     const declared = inputsSchema.parse(inputs);
     const paths = memberPaths(declared.cluster, declared.member);
-    try {
+    await removeOrForget(context, declared.host, leftText(declared), async () => {
       await context.hosts.host(declared.host).must({
         argv: [
           "sh",
@@ -96,12 +96,19 @@ export const instance: ResourceType = {
         limitSeconds: 30,
         purpose: `remove ${paths.unit}`,
       });
-    } catch (error) {
-      if (!(error instanceof RemoteError) || error instanceof CommandFailed) throw error;
-      context.warn(`${paths.unit} is forgotten, not removed\n  ${error.message}`);
-    }
+    });
   },
 };
+
+/** What stays on a host that could not be asked, and what to do there when it comes back. */
+function leftText({ cluster, member, host, dataDirectory }: InstanceInputs): string {
+  const { unit } = memberPaths(cluster, member);
+  return [
+    `${unit} is forgotten, not stopped`,
+    `  Its service, and its data at ${dataDirectory}, stay on ${host} as they are.`,
+    `  There, now or when the host comes back: \`systemctl disable --now ${unit}\`. Its boot gate keeps a former primary down until then.`,
+  ].join("\n");
+}
 
 const removeScript = `
 set -eu

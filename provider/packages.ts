@@ -23,6 +23,8 @@ const inputsSchema = z.strictObject({
   limitSeconds: z.int().min(1).max(7200).default(600),
 });
 
+const installedSchema = z.record(z.string(), z.string());
+
 type PackagesInputs = z.infer<typeof inputsSchema>;
 
 /** The packages that apt holds on one host. Outputs: the inputs, and `installed`: {name: version}. */
@@ -60,8 +62,12 @@ export const packages: ResourceType = {
       return { id, outputs: seen };
     }
   },
-  async update(context, { inputs, preview }) {
-    return { outputs: await holdPackages(context, inputsSchema.parse(inputs), preview) };
+  async update(context, { inputs, outputs, preview }) {
+    const declared = inputsSchema.parse(inputs);
+    const installed = seenInstalled(outputs, declared.names);
+    // Names only went off the list: nothing is done on the host, so that it may be dead.
+    if (installed !== undefined) return { outputs: { ...declared, installed } };
+    return { outputs: await holdPackages(context, declared, preview) };
   },
   /** Packages stay: to remove a server's binaries is never what taking a resource out of a stack should do. */
   async delete() {},
@@ -82,6 +88,13 @@ async function holdPackages(context: Context, declared: PackagesInputs, preview:
     cancelled: context.cancelled,
   });
   return { ...declared, installed: { ...installed } };
+}
+
+/** The versions of these packages, when the last look found every one of them; otherwise undefined. */
+function seenInstalled(outputs: Properties, names: readonly string[]): Record<string, string> | undefined {
+  const seen = installedSchema.safeParse(outputs.installed);
+  if (!seen.success || names.some((name) => seen.data[name] === undefined)) return undefined;
+  return Object.fromEntries(Object.entries(seen.data).filter(([name]) => names.includes(name)));
 }
 
 /** A declared package that is not there is added; a name that is no longer declared is shown as taken off the list. */

@@ -14,6 +14,8 @@ export class RemoteError extends UserError {
 }
 /** No TCP connection, no SSH banner, or the connection broke. */
 export class Unreachable extends RemoteError {}
+/** The name is no host of the stack file, or no longer one: to whoever only looks, or forgets, it is a host that does not answer. */
+export class HostNotDeclared extends Unreachable {}
 /** The host offered another key than the declared one. The message shows the offered key and its fingerprint. */
 export class HostKeyRefused extends RemoteError {}
 /** The host key was right, but neither key nor agent was accepted. */

@@ -1,6 +1,6 @@
-import { UserError } from "../model/fault.ts";
 import type { SshTarget } from "../model/sshTarget.ts";
 import { type Connection, createConnection } from "./connection.ts";
+import { HostNotDeclared } from "./errors.ts";
 import type { RemoteHost, RemoteHosts } from "./host.ts";
 import { createRunner } from "./run.ts";
 import { openSocket } from "./socket.ts";
@@ -53,7 +53,8 @@ export function openRemoteHosts(
       const host = hosts.get(name);
       if (host !== undefined) return host;
       const known = [...hosts.keys()].join(", ") || "none";
-      throw new UserError(
+      throw new HostNotDeclared(
+        name,
         `pgha:hosts: found no host ${name}, expected one of the declared hosts (${known}). Add it there.`,
       );
     },

@@ -186,7 +186,7 @@ test("a file on a dead host can be taken out of the stack", async () => {
   hosts.cut("pg1");
   await engine.delete("app", inputs, created.properties);
   expect(engine.lines.map(({ text }) => text)).toEqual([
-    `${path} is left on pg1 as it is\npg1: found no answer, expected sshd. Start the host.`,
+    `${path} is left on pg1 as it is\n  pg1: found no answer, expected sshd. Start the host.`,
   ]);
 });
 

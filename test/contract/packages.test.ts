@@ -135,6 +135,21 @@ test("a name that is taken off the list is shown, and its package stays", async 
   expect(readFileSync(join(database, "installed", "jq"), "utf8")).toBe("1.0\n");
 });
 
+test("a name is taken off the list of a dead host too: packages stay, so nothing is asked there", async () => {
+  const { engine, hosts } = await prepare();
+  const { inputs } = await engine.check("base", { host: "pg1", names: ["jq", "postgresql-17"] });
+  const created = await engine.create("base", inputs);
+  hosts.cut("pg1");
+  const seen = await engine.read("base", created.id, inputs, created.properties);
+  const fewer = { ...inputs, names: ["jq"] };
+  const sides = { olds: seen.properties, oldInputs: inputs, news: fewer };
+  const expected = { ...fewer, installed: { jq: "1.0" } };
+  expect((await engine.update("base", { ...sides, preview: true })).properties).toEqual(expected);
+  expect((await engine.update("base", sides)).properties).toEqual(expected);
+  const more = { ...inputs, names: ["jq", "pgpool2"] };
+  expect((await failureOf(engine.update("base", { ...sides, news: more }))).message).toContain("found no answer");
+});
+
 test("an unreachable host is no change, and is told until it answers again", async () => {
   const { engine, hosts } = await prepare();
   const { inputs } = await engine.check("base", { host: "pg1", names: ["jq"] });
