@@ -51,7 +51,6 @@ export async function converge(
   reporter: Reporter,
 ): Promise<Converged> {
   const primary = access.member(primaryName);
-  refuseUnlessSafe(access, primaryName, observations);
   refuseSecondDatabase(access, primaryName, observations);
   const observed = new Map(observations.map((observation) => [observation.member, observation]));
   const reached = access.members.filter((member) => observed.get(member.name)?.reached === true);
@@ -107,35 +106,22 @@ export async function converge(
   return { primary: primaryName, passwords: { superuser, replication } };
 }
 
-/** initdb beside data of the cluster, or beside a host that may hold it, would make a second database of its name. */
+/**
+ * The last gate before a database is made, or anything is laid for a primary that nobody sees: initdb beside data of the
+ * cluster, or beside a host that may hold it, would make a second database of its name.
+ */
 function refuseSecondDatabase(
   access: ClusterAccess,
-  primaryName: string,
+  primary: string,
   observations: readonly MemberObservation[],
 ): void {
-  const primary = observations.find((observation) => observation.member === primaryName);
-  if (primary?.reached && hasReadyData(primary)) return;
-  const mayHold = observations.filter(
-    (seen) =>
-      !seen.reached ||
-      (seen.local.marker !== undefined && wasCompleted(seen.local.marker)) ||
-      (seen.local.marker === undefined && seen.local.dataDirectory === "data"),
-  );
-  if (primary?.reached && mayHold.length === 0) return;
-  const members = observations.map((seen) => `  ${describeMember(seen)}`).join("\n");
-  throw new UserError(
-    `${access.group.cluster}: ${primaryName} has no data to be primary with, and initdb is only done where no member can hold any.\n  Nothing was touched. Bring every member back, then run \`pulumi up\` again.\n${members}`,
-  );
-}
-
-/** The last gate before a database is made, or anything is laid for a primary that nobody sees. */
-function refuseUnlessSafe(access: ClusterAccess, primary: string, observations: readonly MemberObservation[]): void {
   const seen = observations.find((observation) => observation.member === primary);
   const hasData = seen?.reached === true && hasReadyData(seen);
   const refusal = hasData ? undefined : refusalToInitialise(primary, observations);
   if (refusal === undefined) return;
+  const members = observations.map((one) => `  ${describeMember(one)}`).join("\n");
   throw new UserError(
-    `${access.group.cluster}: no new database is made on ${primary}: ${refusal}.\n  Nothing was touched. Bring every member back, then run \`pulumi up\` again.`,
+    `${access.group.cluster}: no new database is made on ${primary}: ${refusal}.\n  Nothing was touched. Bring every member back, then run \`pulumi up\` again.\n${members}`,
   );
 }
 

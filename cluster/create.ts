@@ -1,4 +1,5 @@
 import { type MemberObservation, reachedMembers, wasCompleted } from "../model/observation.ts";
+import { namedPrimary } from "../model/observedPrimary.ts";
 import type { ClusterAccess } from "./access.ts";
 import { type Converged, converge } from "./converge.ts";
 import { decide, type Goal, stopped } from "./decide.ts";
@@ -19,10 +20,9 @@ export async function createCluster(
 ): Promise<Converged> {
   const { declared } = goal;
   const seen = decide(goal, observations);
-  const { observed } = seen.state;
-  const exists = observed.kind === "known" || observed.kind === "stopped";
+  const existing = namedPrimary(seen.state.observed);
   if (
-    !exists &&
+    existing === undefined &&
     reachedMembers(observations).some(({ local: { marker } }) => marker !== undefined && wasCompleted(marker))
   ) {
     throw stopped(
@@ -31,7 +31,7 @@ export async function createCluster(
       `${seen.state.unfinished} was not finished, and no member is surely the primary to go on from.\n  No data was touched. Bring every member back, and start the primary on its host; then run \`pulumi up\` again.`,
     );
   }
-  const primary = exists ? observed.member : declared.primary;
+  const primary = existing?.member ?? declared.primary;
   lock.assertHeld();
   // Marked before anything exists: whatever interrupts this, the next `up` knows what was meant for which member.
   await Promise.all(

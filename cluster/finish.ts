@@ -1,4 +1,5 @@
 import type { MemberObservation } from "../model/observation.ts";
+import { namedPrimary } from "../model/observedPrimary.ts";
 import type { ClusterAccess } from "./access.ts";
 import { type Converged, converge } from "./converge.ts";
 import { createCluster } from "./create.ts";
@@ -25,8 +26,8 @@ export async function finishUnfinished(
   reporter.info(
     `${access.group.cluster}: what was unfinished is done; \`pulumi up\` again carries out what else changed`,
   );
-  const { observed } = after.state;
+  const primary = namedPrimary(after.state.observed);
   // Who is not confirmed is not converged to: the declared primary may be a standby now.
-  if (observed.kind !== "known" && observed.kind !== "stopped") throw stopped(access.group, after);
-  return converge(access, lock, observed.member, goal, after.observations, reporter);
+  if (primary === undefined) throw stopped(access.group, after);
+  return converge(access, lock, primary.member, goal, after.observations, reporter);
 }

@@ -4,7 +4,7 @@ import type { Configuration, GroupState } from "../model/groupDiff.ts";
 import { memberHealth } from "../model/health.ts";
 import { memberPaths } from "../model/names.ts";
 import type { MemberObservation } from "../model/observation.ts";
-import { observePrimary } from "../model/observedPrimary.ts";
+import { namedPrimary, observePrimary } from "../model/observedPrimary.ts";
 import { renderConfiguration, renderRole, steadyRole } from "../model/rendering.ts";
 import type { Applied } from "../model/situation.ts";
 import { switchBackOf } from "../model/switchBack.ts";
@@ -36,7 +36,7 @@ export function stateOf(
   now = new Date(),
 ): GroupState {
   const observed = observePrimary(observations, endpointsOf(group));
-  const named = observed.kind === "known" || observed.kind === "stopped" ? observed.member : undefined;
+  const named = namedPrimary(observed)?.member;
   const unhealthy = named === undefined ? {} : memberHealth(group, named, observations);
   const alterSystem: Record<string, Readonly<Record<string, "set">>> = {};
   const configuration: Record<string, Readonly<Record<string, string>>> = {};

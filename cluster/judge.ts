@@ -1,6 +1,7 @@
 import { type Fault, FaultsFound, faultText } from "../model/fault.ts";
 import type { DeclaredGroup } from "../model/groupDiff.ts";
 import { type MemberObservation, reachedMembers } from "../model/observation.ts";
+import { namedPrimary } from "../model/observedPrimary.ts";
 import { strangeData } from "../model/ownership.ts";
 import { refusedChanges } from "../model/refusals.ts";
 import { renderPostgresqlConf } from "../model/rendering.ts";
@@ -33,7 +34,7 @@ export function refuseStrangeData(declared: DeclaredGroup, seen: Decision): void
 
 function strangeDataOf(declared: DeclaredGroup, seen: Pick<Decision, "observations" | "state">): Fault[] {
   const { observed } = seen.state;
-  const primary = observed.kind === "known" || observed.kind === "stopped" ? observed.member : undefined;
+  const primary = namedPrimary(observed)?.member;
   return strangeData(declared.cluster, declared.members, seen.observations, primary);
 }
 

@@ -36,6 +36,14 @@ export type ObservedPrimary =
       readonly stopped?: readonly string[] | undefined;
     };
 
+/** A primary that is surely the one, whether it runs or not. */
+export type NamedPrimary = Extract<ObservedPrimary, { kind: "known" | "stopped" }>;
+
+/** Who is surely the primary, running or merely stopped; undefined when nobody is. */
+export function namedPrimary(observed: ObservedPrimary): NamedPrimary | undefined {
+  return observed.kind === "known" || observed.kind === "stopped" ? observed : undefined;
+}
+
 export interface MissingPrimary {
   /** Who could not be read: one of them may be the primary. */
   readonly unread: readonly string[];

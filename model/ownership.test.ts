@@ -190,6 +190,11 @@ describe("a new database on pg1", () => {
       "pg1 holds something, marked by nobody",
     ],
     [
+      "the directory of another member holds a database of somebody",
+      [empty("pg1"), stopped("pg2", { local: { marker: undefined } })],
+      "pg2 holds a database, marked by nobody",
+    ],
+    [
       "its directory holds a clone",
       [stopped("pg1", { local: marked("pg1", "cloning") })],
       "pg1 holds something, marked cloning",

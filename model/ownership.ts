@@ -145,7 +145,7 @@ function faultOf(cluster: string, member: string, { directory, ...fault }: Probl
 
 /**
  * Why a new database must not be made on `primary`; undefined when it may: every member was reached, none holds a finished
- * database, and the primary's directory is empty or was begun by a creation that did not end.
+ * database or one that nobody marked, and the primary's directory is empty or was begun by a creation that did not end.
  */
 export function refusalToInitialise(primary: string, observations: readonly MemberObservation[]): string | undefined {
   for (const seen of observations) {
@@ -154,8 +154,11 @@ export function refusalToInitialise(primary: string, observations: readonly Memb
     if (own !== undefined && wasCompleted(own)) {
       return `${seen.member} is marked ${own.state}: there is, or was, a database`;
     }
-    if (seen.member !== primary) continue;
     const { marker, dataDirectory } = seen.local;
+    if (seen.member !== primary) {
+      if (marker === undefined && dataDirectory === "data") return `${seen.member} holds a database, marked by nobody`;
+      continue;
+    }
     if (marker?.state === "creating" || dataDirectory === "empty" || dataDirectory === "missing") continue;
     return `${seen.member} holds something, marked ${marker?.state ?? "by nobody"}`;
   }

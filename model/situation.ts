@@ -1,5 +1,5 @@
 import { memberPaths } from "./names.ts";
-import type { ObservedPrimary } from "./observedPrimary.ts";
+import { namedPrimary, type ObservedPrimary } from "./observedPrimary.ts";
 import type { SwitchBack } from "./switchBack.ts";
 
 /** The last declared primary that was carried out, acknowledged or recorded. */
@@ -125,13 +125,13 @@ const table: readonly Row[] = [
       ),
   },
   {
-    when: ({ observed, applied }) =>
-      applied !== undefined &&
-      (observed.kind === "known" || observed.kind === "stopped") &&
-      observed.systemIdentifier !== applied.systemIdentifier,
+    when: ({ observed, applied }) => {
+      const primary = namedPrimary(observed);
+      return applied !== undefined && primary !== undefined && primary.systemIdentifier !== applied.systemIdentifier;
+    },
     decide: ({ observed, applied }) =>
       stop(
-        `the members hold another database (system identifier ${"systemIdentifier" in observed ? observed.systemIdentifier : ""}) than the one recorded (${applied?.systemIdentifier}).`,
+        `the members hold another database (system identifier ${namedPrimary(observed)?.systemIdentifier}) than the one recorded (${applied?.systemIdentifier}).`,
         "If the addresses lead to other hosts: correct pgha:hosts.",
         "To take over what runs there: take the resource out of the state (`pulumi state delete`), then `pulumi up`.",
       ),
@@ -343,7 +343,7 @@ function stopCommand(cluster: string, member: string): string {
 
 export function situationOf(facts: Facts): Situation {
   const { observed } = facts;
-  const member = observed.kind === "known" || observed.kind === "stopped" ? observed.member : undefined;
+  const member = namedPrimary(observed)?.member;
   const row = table.find((candidate) => candidate.when(facts, member));
   if (row === undefined) throw new Error("the table has a last row that always matches");
   return row.decide(facts, member ?? "");

@@ -2,7 +2,7 @@ import { durationSeconds } from "./duration.ts";
 import { endpointsOf, type Group } from "./group.ts";
 import { isWindowOpen, windowText } from "./maintenanceWindow.ts";
 import type { MemberObservation } from "./observation.ts";
-import { confirms, type ObservedPrimary } from "./observedPrimary.ts";
+import { confirms, namedPrimary, type ObservedPrimary } from "./observedPrimary.ts";
 
 /** May the declared member take back what a failover took from it? Under `onDrift: switchBack` only. */
 export interface SwitchBack {
@@ -22,15 +22,15 @@ export function switchBackOf(
   now: Date,
 ): SwitchBack | undefined {
   if (group.onDrift !== "switchBack") return undefined;
-  if (observed.kind !== "known" && observed.kind !== "stopped") return undefined;
-  if (observed.member === group.primary) return undefined;
-  if (observed.kind === "stopped") return { due: false, waitsFor: `${observed.member} to run` };
+  const primary = namedPrimary(observed);
+  if (primary === undefined || primary.member === group.primary) return undefined;
+  if (primary.kind === "stopped") return { due: false, waitsFor: `${primary.member} to run` };
   const missing: string[] = [];
-  const streaming = streamingSeconds(group, observed.member, observations);
-  if (streaming === undefined) missing.push(`${group.primary} to stream from ${observed.member}`);
+  const streaming = streamingSeconds(group, primary.member, observations);
+  if (streaming === undefined) missing.push(`${group.primary} to stream from ${primary.member}`);
   else if (streaming < durationSeconds(group.switchBackAfter)) {
     missing.push(
-      `${group.primary} to have streamed from ${observed.member} for ${group.switchBackAfter} without a break`,
+      `${group.primary} to have streamed from ${primary.member} for ${group.switchBackAfter} without a break`,
     );
   }
   const window = group.maintenanceWindow;

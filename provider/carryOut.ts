@@ -22,6 +22,7 @@ import { UserError } from "../model/fault.ts";
 import { groupOf } from "../model/group.ts";
 import { type DeclaredGroup, diffGroup, type GroupState } from "../model/groupDiff.ts";
 import { isEmptyAndUnmarked, reachedMembers } from "../model/observation.ts";
+import { namedPrimary } from "../model/observedPrimary.ts";
 import { planRejoins } from "../model/rejoin.ts";
 import { planText, reportText } from "../model/report.ts";
 import type { Applied, Situation } from "../model/situation.ts";
@@ -186,9 +187,9 @@ async function convergeObserved(
   task: Task,
   decision: Decision,
 ): Promise<Converged> {
-  const { observed } = decision.state;
-  if (observed.kind !== "known" && observed.kind !== "stopped") throw stopped(access.group, decision);
-  return converge(access, lock, observed.member, task, decision.observations, context);
+  const primary = namedPrimary(decision.state.observed);
+  if (primary === undefined) throw stopped(access.group, decision);
+  return converge(access, lock, primary.member, task, decision.observations, context);
 }
 
 async function switchover(
