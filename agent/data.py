@@ -23,16 +23,10 @@ def take_work(path, seconds):
     """The lock of a rewind, clone or removal, which lives as long as that works; None when one does."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     os.set_inheritable(descriptor, True)
-    began = time.monotonic()
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except BlockingIOError:
-            if time.monotonic() - began >= seconds:
-                os.close(descriptor)
-                return None
-            time.sleep(0.1)
+    if locked_within(descriptor, seconds, 0.1):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def refuse_overtaken(arguments):

@@ -1,6 +1,8 @@
 # --- lock: one orchestrator at a time. Its life is measured on this host's boot clock, so no clock can be set wrong.
 
 LOCK_LIFE_SECONDS = 30
+# Longer than what is done under a guard: at most the end of a unit, which takes 30 s.
+GUARD_LIMIT_SECONDS = 60
 
 
 def read_lock(path):
@@ -23,10 +25,24 @@ def guarded(lock_path):
     os.makedirs(os.path.dirname(lock_path), exist_ok=True)
     guard = os.open(lock_path + ".guard", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(guard, fcntl.LOCK_EX)
+        if not locked_within(guard, GUARD_LIMIT_SECONDS, 0.005):
+            sys.exit("%s.guard: waited %g s for whoever holds it; `fuser` on that file tells who" % (lock_path, GUARD_LIMIT_SECONDS))
         yield
     finally:
         os.close(guard)
+
+
+def locked_within(descriptor, seconds, pause_seconds):
+    """The file's lock is ours; False when somebody else had it all the time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(pause_seconds)
 
 
 def hold(arguments):

@@ -1,5 +1,8 @@
 # --- rejoin: a member that no longer follows the primary comes back
 
+READ_WAL_LIMIT_SECONDS = 600
+
+
 def is_wal_file(name):
     return len(name) == 24 and all(c in "0123456789ABCDEF" for c in name)
 
@@ -104,9 +107,15 @@ def through(argv, reader):
     """What `reader` makes of a program's output, which may be long. Reading WAL always ends with an error: at its end."""
     environment = dict(os.environ, LC_ALL="C")
     dump = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
-    with dump.stdout:
-        done = subprocess.run(reader, stdin=dump.stdout, stdout=subprocess.PIPE, env=environment)
-    dump.wait()
+    try:
+        with dump.stdout:
+            limit = READ_WAL_LIMIT_SECONDS
+            done = subprocess.run(reader, stdin=dump.stdout, stdout=subprocess.PIPE, env=environment, timeout=limit)
+    except subprocess.TimeoutExpired:
+        sys.exit("%s: found no end within %d s" % (" ".join(argv), limit))
+    finally:
+        dump.kill()
+        dump.wait()
     return done.stdout.decode("utf-8", "replace")
 
 
@@ -222,15 +231,16 @@ def rewind_data(arguments, marker):
     signal = os.path.join(directory, "standby.signal")
     rewinder = [os.path.join(arguments["programs"], "pg_rewind"), "--target-pgdata", directory]
     rewinder += ["--source-server", arguments["source"], "--config-file", arguments["config"]]
+    ends = time.monotonic() + arguments["limitSeconds"]
     with open(arguments["log"], "wb") as log:
         if control_fields(arguments["programs"], directory).get("Database cluster state") not in CLEAN_STATES:
             if os.path.exists(signal):
                 raise Refused("it is a standby that was not stopped cleanly")
             # What pg_rewind would do itself: the end of its own WAL has to be known before it is left.
             server = [os.path.join(arguments["programs"], "postgres"), "--single", "-D", directory]
-            if as_user(arguments, server + ["-c", "config_file=" + arguments["config"], "template1"], log) != 0:
+            if as_user(arguments, server + ["-c", "config_file=" + arguments["config"], "template1"], log, ends) != 0:
                 return {"result": "impossible", "reason": last_words(arguments)}
-        if as_user(arguments, rewinder + ["--dry-run"], log) != 0:
+        if as_user(arguments, rewinder + ["--dry-run"], log, ends) != 0:
             return {"result": "impossible", "reason": last_words(arguments)}
         begin_marked(arguments, marker, state="rewinding")
         try:
@@ -238,7 +248,7 @@ def rewind_data(arguments, marker):
         except Refused:
             put_marker(arguments, marker)
             raise
-        if as_user(arguments, rewinder, log) != 0:
+        if as_user(arguments, rewinder, log, ends) != 0:
             return {"result": "broken off", "reason": last_words(arguments)}
     with guarded(arguments["lock"]):
         # Only what is still marked as being rewound becomes whole by this.
@@ -248,7 +258,8 @@ def rewind_data(arguments, marker):
     return {"result": "rewound"}
 
 
-def as_user(arguments, argv, log):
+def as_user(arguments, argv, log, ends):
+    """Its exit code; 1 where it was ended because the time for all of it was over, which the log then says."""
     account = pwd.getpwnam(arguments["user"])
     environment = {
         "LC_ALL": "C",
@@ -257,16 +268,23 @@ def as_user(arguments, argv, log):
         "PGCONNECT_TIMEOUT": "10",
     }
     as_account = {} if os.geteuid() == account.pw_uid else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-    return subprocess.run(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        env=environment,
-        cwd="/",
-        close_fds=False,
-        **as_account,
-    ).returncode
+    try:
+        return subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            cwd="/",
+            close_fds=False,
+            timeout=max(0.0, ends - time.monotonic()),
+            **as_account,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        words = (os.path.basename(argv[0]), arguments["limitSeconds"])
+        log.write(("error: %s was ended: all of it may take %g s\n" % words).encode())
+        log.flush()
+        return 1
 
 
 def last_words(arguments):

@@ -78,9 +78,11 @@ export async function rewindData(member: MemberAccess, primary: MemberAccess, lo
         `user=${replicationRole} application_name=${member.name} ${deadPeerOptions}`,
       ].join(" "),
       log: paths.rewindLog,
+      limitSeconds: rewindLimitSeconds,
     },
     answer,
-    { limitSeconds: rewindLimitSeconds, purpose: `rewind ${member.name} from ${primary.name}` },
+    // The host itself ends what takes longer, and says so.
+    { limitSeconds: rewindLimitSeconds + 60, purpose: `rewind ${member.name} from ${primary.name}` },
   );
   if (said.result === "rewound") return { kind: "rewound" };
   if (said.result !== "refused") return { kind: said.result, reason: said.reason };

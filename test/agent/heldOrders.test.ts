@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { beforeEach, describe, expect, it } from "vitest";
 import { limitMilliseconds, soon } from "../support/helperProcess.ts";
@@ -44,6 +46,23 @@ describe("the order to give way", limits, () => {
     expect(await order("give_way", { journal: epoch })).toMatchObject([lost]);
     expect(pg1.calls()).toEqual([]);
     expect(pg1.read("switch")).toEqual(switchRecord("stopping"));
+  });
+});
+
+describe("whoever holds the guard of the lock for too long", limits, () => {
+  it("is told of, and nothing is done: no order waits for ever", async () => {
+    const guard = spawn("flock", [`${pg1.paths.lock}.guard`, "sh", "-c", "echo held; exec cat"]);
+    try {
+      await once(guard.stdout, "data");
+      const { lock } = pg1.paths;
+      const asked = pg1.verb("next_start", { lock, epoch: later, role: "standby" }, { GUARD_LIMIT_SECONDS: 0.1 });
+      expect(await asked.rest()).toEqual([]);
+      expect((await asked.exit).code).toBe(1);
+      expect(asked.stderr()).toContain("lock.json.guard: waited 0.1 s for whoever holds it");
+      expect(pg1.standbySignal).toBe(false);
+    } finally {
+      guard.stdin.end();
+    }
   });
 });
 

@@ -134,8 +134,9 @@ describe("WAL is kept aside", () => {
 describe("a rewind", () => {
   /** What was called, and what the marker said at that moment. */
   const calls = () => readFileSync(at("calls"), "utf8").trim().split("\n");
-  const rewind = () =>
+  const rewind = (limitSeconds = 60) =>
     ask("rewind", {
+      limitSeconds,
       config: "/etc/pgha/orders/pg1/postgresql.conf",
       passfile: "/etc/pgha/orders/pg1/passfile",
       source: "host=203.0.113.12",
@@ -187,6 +188,16 @@ describe("a rewind", () => {
     expect(await rewind()).toEqual({ result: "broken off", reason: "it said nothing" });
     expect(marker().state).toBe("rewinding");
     expect(await rewind()).toEqual({ result: "refused", reason: `${at("state", "marker.json")} says rewinding` });
+  });
+
+  it("that takes too long is ended on its host, whoever still listens: a trial changed nothing, a rewind broke off", async () => {
+    const limit = { reason: "error: pg_rewind was ended: all of it may take 0.5 s" };
+    program("pg_rewind", "exec sleep 60");
+    expect(await rewind(0.5)).toEqual({ result: "impossible", ...limit });
+    expect(marker().state).toBe("ready");
+    program("pg_rewind", 'case "$*" in *--dry-run) exit 0;; esac; exec sleep 60');
+    expect(await rewind(0.5)).toEqual({ result: "broken off", ...limit });
+    expect(marker().state).toBe("rewinding");
   });
 
   it("bars another one, and is told of, while it works", async () => {
