@@ -134,7 +134,11 @@ test("a target whose disk is full when it is promoted goes forward as soon as th
   const [from, to] = await inTurn();
   const { running, held } = await switchUntil(cluster, to, holdShutdown(lab, from));
   const ballast = "/var/lib/postgresql/ballast";
-  await scriptOnHost(lab, to, `dd if=/dev/zero of=${ballast} bs=64k 2>/dev/null || true; sync`);
+  await scriptOnHost(
+    lab,
+    to,
+    `fallocate -l "$(df --output=avail --block-size=1 /var/lib/postgresql | tail -n 1)" ${ballast} && sync ${ballast}`,
+  );
   await held.release();
   // Either it had room for those few pages, or it stands still: never does the other one come back meanwhile.
   await Promise.race([

@@ -84,17 +84,19 @@ function kills(world: World, host: Host, index: number): Move[] {
     label: `${name}'s ${label}`,
     next: () => spend(next(), "kills"),
   });
+  const startedAnew = (postgres: Host["postgres"]) => {
+    const kept = host.units.filter(({ kind }) => kind !== "started");
+    return withHost(world, index, { postgres, units: kept, gate: nothingHeard });
+  };
   const units = host.units.map((unit) =>
     killed(`unit "${unit.kind} ${unit.handover.epoch}" is killed`, () => {
+      // It is ExecStartPost of the instance: systemd takes that for a start that failed, ends it, and starts it again.
+      if (unit.kind === "started") return startedAnew("gate");
       const after = withHost(world, index, withUnit(host, unit, restarted(host, unit)));
       return unit.kind === "give" ? withoutAnswers(after, index) : after;
     }),
   );
-  const crash = (postgres: Host["postgres"]) =>
-    killed("postmaster is killed", () => {
-      const kept = host.units.filter(({ kind }) => kind !== "started");
-      return withHost(world, index, { postgres, units: kept, gate: nothingHeard });
-    });
+  const crash = (postgres: Host["postgres"]) => killed("postmaster is killed", () => startedAnew(postgres));
   switch (host.postgres) {
     case "primary":
     case "standby":
