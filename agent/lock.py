@@ -23,13 +23,24 @@ def lock_state(path):
 def guarded(lock_path):
     """Nobody takes the lock, the ticket or the right to start this member meanwhile."""
     os.makedirs(os.path.dirname(lock_path), exist_ok=True)
-    guard = os.open(lock_path + ".guard", os.O_RDWR | os.O_CREAT, 0o600)
+    guard_path = lock_path + ".guard"
+    guard = os.open(guard_path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if not locked_within(guard, GUARD_LIMIT_SECONDS, 0.005):
-            sys.exit("%s.guard: waited %g s for whoever holds it; `fuser` on that file tells who" % (lock_path, GUARD_LIMIT_SECONDS))
+            words = (guard_path, GUARD_LIMIT_SECONDS)
+            sys.exit("%s: waited %g s for whoever holds it; `fuser` on that file tells who" % words)
+        if not is_file_at(guard, guard_path):
+            sys.exit("%s: it was removed with its member meanwhile" % guard_path)
         yield
     finally:
         os.close(guard)
+
+
+def is_file_at(descriptor, path):
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def locked_within(descriptor, seconds, pause_seconds):
@@ -131,6 +142,28 @@ def remove_journal(arguments):
 
     if while_held(arguments, remove):
         say(result="removed")
+
+
+def forget(arguments):
+    """Every record of a member that has no data any more, rights and epochs together: one that stayed would speak of a
+    cluster that is gone, and the next one begins at 1. Not while somebody holds the member: he may be about to begin data,
+    and his orders would meet an epoch that is gone, or another one's."""
+    lock, directory = arguments["lock"], os.path.dirname(arguments["lock"])
+    if not os.path.isdir(directory):
+        say(result="forgotten")
+        return
+    with guarded(lock):
+        current = lock_state(lock)
+        if os.path.exists(arguments["marker"]):
+            say(result="has data")
+        elif current["alive"]:
+            say(result="held", **current)
+        else:
+            for path in arguments["records"] + [lock, lock + ".guard"]:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+            fsync_directory(directory)
+            say(result="forgotten")
 
 
 def lay(arguments):

@@ -8,6 +8,7 @@ VERBS = {
     "erased": erased,
     "hold": hold,
     "lay": lay,
+    "forget": forget,
     "write_marker": write_marker,
     "write_journal": write_journal,
     "write_given_up": write_given_up,

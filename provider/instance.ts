@@ -2,10 +2,12 @@ import { createHash } from "node:crypto";
 import { dirname } from "node:path/posix";
 import { z } from "zod";
 import { agentProgram, startGate } from "../agent/program.ts";
+import { askAgent } from "../cluster/agent.ts";
 import { layHelper } from "../cluster/helper.ts";
 import { type Fault, UserError } from "../model/fault.ts";
 import { agentPath, channelHome, memberPaths, startGatePath } from "../model/names.ts";
 import { readFiles, writeFile } from "../remote/files.ts";
+import type { RemoteHost } from "../remote/host.ts";
 import { removeOrForget } from "./forget.ts";
 import { checkInputs, lastSeen } from "./inputs.ts";
 import type { Context, Properties, ResourceType } from "./resource.ts";
@@ -80,7 +82,9 @@ export const instance: ResourceType = {
     const declared = inputsSchema.parse(inputs);
     const paths = memberPaths(declared.cluster, declared.member);
     await removeOrForget(context, declared.host, leftText(declared), async () => {
-      await context.hosts.host(declared.host).must({
+      const host = context.hosts.host(declared.host);
+      if ((await forgetRecords(host, declared)) === "has data") return;
+      await host.must({
         argv: [
           "sh",
           "-c",
@@ -110,15 +114,42 @@ function leftText({ cluster, member, host, dataDirectory }: InstanceInputs): str
   ].join("\n");
 }
 
+const forgotten = z.union([
+  z.object({ result: z.enum(["forgotten", "has data"]) }),
+  z.object({ result: z.literal("held"), holder: z.string(), since: z.string() }),
+]);
+
+/** The records of a member without data. Errors: `UserError` while somebody holds the member: he may be about to begin it. */
+async function forgetRecords(host: RemoteHost, { cluster, member }: InstanceInputs): Promise<"forgotten" | "has data"> {
+  const {
+    lock,
+    marker,
+    journal,
+    ticket,
+    switch: switched,
+    givenUp,
+    pass,
+    rejoinLock,
+    rewindLog,
+  } = memberPaths(cluster, member);
+  const answer = await askAgent(
+    host,
+    "forget",
+    { lock, marker, records: [journal, ticket, switched, givenUp, pass, rejoinLock, rewindLog] },
+    forgotten,
+    { limitSeconds: 90, purpose: `forget ${member} on ${host.name}` },
+  );
+  if (answer.result !== "held") return answer.result;
+  throw new UserError(
+    `${cluster}: ${answer.holder} holds ${member} since ${answer.since}, and may be about to begin its data. Nothing of it was removed.\n  Wait for it to end, then run this again; a dead one loses its hold after 30 s.`,
+  );
+}
+
 const removeScript = `
 set -eu
 marker=$1 unit=$2 configuration=$3 state=$4 home=$5 part=$6
 [ ! -e "$marker" ] || exit 0
 rm -f "$unit"
-# Rights and epochs go together: one that stayed would speak of a cluster that is gone, and the next one begins at 1.
-for file in lock.json lock.json.guard journal.json ticket.json switch.json given-up.json pass rejoin.lock rewind.log; do
-  rm -f "$state/$file"
-done
 for file in member.json known_hosts channel_key channel_key.pub; do rm -f "$configuration/$file"; done
 systemctl daemon-reload
 for directory in "$configuration" "$state"; do

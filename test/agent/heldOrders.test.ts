@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { beforeEach, describe, expect, it } from "vitest";
 import { limitMilliseconds, soon } from "../support/helperProcess.ts";
 import { epoch, journal, switchRecord } from "../support/pretendHandover.ts";
@@ -202,3 +202,62 @@ describe("the record that a target was given up", limits, () => {
     expect(recorded()).toBeUndefined();
   });
 });
+
+describe("a member that is removed", limits, () => {
+  const records = () => [pg1.paths.journal, pg1.paths.ticket, pg1.paths.lock];
+  const left = () => [...records(), `${pg1.paths.lock}.guard`].filter((path) => existsSync(path)).length;
+  const forget = () =>
+    pg1.verb("forget", { lock: pg1.paths.lock, marker: pg1.paths.marker, records: records().slice(0, 2) }).rest();
+
+  beforeEach(() => {
+    pg1.lay("ticket", { epoch, state: "revoked" });
+    rmSync(pg1.paths.marker);
+  });
+
+  it("leaves no right and no epoch behind, and may be removed twice", async () => {
+    pg1.layLock({ epoch: later, holder: "" });
+    expect(await forget()).toEqual([{ result: "forgotten" }]);
+    expect(left()).toBe(0);
+    rmSync(pg1.paths.stateDirectory, { recursive: true });
+    expect(await forget()).toEqual([{ result: "forgotten" }]);
+    expect(existsSync(pg1.paths.stateDirectory)).toBe(false);
+  });
+
+  it("keeps its records while somebody holds it: he may be about to begin its data", async () => {
+    expect(await forget()).toMatchObject([{ result: "held", holder: "anna@desk", epoch: later }]);
+    expect(left()).toBe(4);
+  });
+
+  it("keeps them where its data is", async () => {
+    pg1.layLock({ epoch: later, holder: "" });
+    pg1.lay("marker", { state: "ready" });
+    expect(await forget()).toEqual([{ result: "has data" }]);
+    expect(left()).toBe(4);
+  });
+
+  it("is done with for an order that waited for its guard meanwhile", async () => {
+    const guard = spawn("flock", [`${pg1.paths.lock}.guard`, "sh", "-c", "echo held; exec cat"]);
+    await once(guard.stdout, "data");
+    const asked = pg1.verb("next_start", { lock: pg1.paths.lock, epoch: later, role: "standby" });
+    await expect.poll(() => waitsFor(asked.pid, `${pg1.paths.lock}.guard`), soon).toBe(true);
+    rmSync(`${pg1.paths.lock}.guard`);
+    guard.stdin.end();
+    expect(await asked.rest()).toEqual([]);
+    expect((await asked.exit).code).toBe(1);
+    expect(asked.stderr()).toContain("it was removed with its member meanwhile");
+    expect(pg1.standbySignal).toBe(false);
+  });
+});
+
+/** Has this process the file open? */
+function waitsFor(pid: number, path: string): boolean {
+  return readdirSync(`/proc/${pid}/fd`).some((name) => linkOf(`/proc/${pid}/fd/${name}`) === path);
+}
+
+function linkOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined; // It was closed meanwhile.
+  }
+}

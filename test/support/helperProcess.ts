@@ -22,6 +22,7 @@ export interface Conversation {
 }
 
 export interface HelperProcess extends Conversation {
+  readonly pid: number;
   readonly exit: Promise<{ readonly code: number | null; readonly stderr: string }>;
   /** What it said on its standard error so far. */
   stderr(): string;
@@ -40,7 +41,7 @@ export function processOf(child: ChildProcess & { stdout: Readable; stderr: Read
   });
   const leave = () => child.stdin?.end();
   const conversation = converse(child.stdout, (text) => child.stdin?.write(text), leave);
-  return { ...conversation, exit, stderr: () => stderr, kill: () => void child.kill("SIGKILL") };
+  return { ...conversation, pid: child.pid ?? 0, exit, stderr: () => stderr, kill: () => void child.kill("SIGKILL") };
 }
 
 export function socketConversation(socket: Socket): Conversation {
