@@ -84,7 +84,7 @@ def ask_peer(member, to, request, seconds):
 def member_state(member):
     """What a neighbour may want to know before it starts."""
     found = control_data(member["programs"], member["dataDirectory"]) or {}
-    ticket, switch = read_ticket(member), read_switch(member)
+    ticket, switch, lock = read_ticket(member), read_switch(member), lock_state(member["lock"])
     return {
         "answer": "state",
         "systemIdentifier": found.get("systemIdentifier", ""),
@@ -95,6 +95,8 @@ def member_state(member):
         "ticketState": ticket["state"],
         "switchEpoch": switch["epoch"],
         "switchState": switch["state"],
+        "switchUnder": switch.get("under", 0),
+        "heldBy": lock["epoch"] if lock["alive"] else 0,
     }
 
 

@@ -123,8 +123,10 @@ def automatic_restarts(unit):
 
 
 def old_primarys_word(member, journal):
-    """After a boot, the target of a handover that is not ended: a dead one may have been given up, and the old primary
-    brought back. Neither of the two starts as primary without the other's word; a majority cannot know."""
+    """After a boot, or when time was lost, the target of a handover that is not ended: one that seemed dead may have been
+    given up, and the old primary brought back. Neither of the two starts as primary without the other's word; a majority
+    cannot know. The word is as short-lived as a ticket."""
+    asked = boot_clock()
     answer = ask_peer(member, journal["from"], {"ask": "state"}, 5)
     given = (answer.get("switchEpoch"), answer.get("switchState"))
     own = control_data(member["programs"], member["dataDirectory"])
@@ -136,10 +138,15 @@ def old_primarys_word(member, journal):
             answer["timeline"],
             own["timeline"],
         )
+    if answer.get("heldBy", 0) not in (0, journal["epoch"]) or answer.get("switchUnder", 0) > 0:
+        return "an orchestrator is at work on %s, and may bring it back" % journal["from"]
     if given in ((journal["epoch"], "stopping"), (journal["epoch"], "followed")):
         with guarded(member["lock"]):
             write_pass(member)
-        return None
+            if boot_clock() - asked < TICKET_LIFE_SECONDS:
+                return None
+            os.unlink(member["pass"])
+        return "what %s said is too old" % journal["from"]
     return "whether %s came back as primary is not known: %s" % (
         journal["from"],
         answer.get("unreachable", "its switch says %s of epoch %s" % (given[1], given[0])),
@@ -175,13 +182,8 @@ def settle_at_start(member, epoch):
 def started(path):
     """After PostgreSQL's start: a promotion that this host's death cut off is completed, with the old primary's word."""
     member = read_member(path)
-    ticket, journal = read_ticket(member), read_record(member["journal"])
-    while ticket["state"] == "consumed" and journal.get("epoch") == ticket["epoch"] and is_marked_standby(member):
-        if ticket["boot"] == boot_id() or old_primarys_word(member, journal) is None:
-            complete_promotion(member)
-            return
-        time.sleep(GATE_RETRY_SECONDS)
-        ticket, journal = read_ticket(member), read_record(member["journal"])
+    if is_marked_standby(member):
+        complete_promotion(member)
 
 
 def admit(arguments):

@@ -34,27 +34,36 @@ def take(arguments):
 
 
 def wait_for_ticket(member, arguments, listeners, sql, probe):
-    epoch = arguments["epoch"]
+    """This host may stand still at any moment. What one turn hears was not there yet when the turn before it began to
+    listen: a ticket is as old as that, at most. After a turn that took too long no ticket is waited for any more, for it
+    may still be on its way inside this host."""
+    epoch, turn = arguments["epoch"], boot_clock()
     while True:
+        before, turn = turn, boot_clock()
+        if turn - before >= TICKET_LIFE_SECONDS + RETRY_SECONDS:
+            return
         for _, line in listeners.lines(RETRY_SECONDS):
             request = parse_line(line) if line else {}
             if request.get("ask") == "ticket" and request.get("epoch") == epoch:
-                use_ticket(member, arguments, request, listeners, sql, probe)
+                use_ticket(member, arguments, request, before, listeners, sql, probe)
                 return
         if not is_armed(member, epoch) or read_ticket(member)["state"] != "armed":
             return
 
 
-def use_ticket(member, arguments, ticket, listeners, sql, probe):
-    received, epoch = boot_clock(), arguments["epoch"]
+def use_ticket(member, arguments, ticket, since, listeners, sql, probe):
+    epoch, in_time = arguments["epoch"], False
     refused = prove(arguments, ticket, sql)
     if refused is None:
         listeners.tell(event="proved")
         with guarded(member["lock"]):
             lock = lock_state(member["lock"])
-            if may_consume(read_ticket(member), lock, epoch, boot_id(), boot_clock() - received):
+            if may_consume(read_ticket(member), lock, epoch, boot_id(), boot_clock() - since):
                 write_ticket(member, epoch, "consumed", arguments["timeline"])
-                promote(member)
+                # The disk, or this whole host, may have stood still meanwhile.
+                in_time = is_held(member["lock"], epoch) and boot_clock() - since < TICKET_LIFE_SECONDS
+                if in_time:
+                    promote(member)
             else:
                 refused = "the ticket came too late, or another orchestrator took over"
     if refused is not None:
@@ -65,6 +74,11 @@ def use_ticket(member, arguments, ticket, listeners, sql, probe):
         linger(listeners)
         return
     listeners.tell(event="consumed")
+    if not in_time:
+        reason = "the ticket was consumed too late: it is promoted once the old primary says that it did not come back"
+        listeners.tell(event="failed", reason=reason)
+        complete_promotion(member)
+        return
     if not wait_until_in_production(member, PROMOTION_SECONDS):
         listeners.tell(event="failed", reason="it did not leave recovery within %s s of its promotion" % PROMOTION_SECONDS)
         complete_promotion(member)
@@ -133,11 +147,13 @@ def record_promotion(member):
 
 
 def complete_promotion(member):
-    """Consumed means only forward: what was begun before this process, or this host, died. Not one that other handovers
+    """Consumed means only forward: what was begun before this process, or this host, died or stood still. It may have been
+    given up meanwhile, and the old primary brought back: so each try needs that one's word. Not one that other handovers
     have left behind."""
+    told = None
     while True:
-        ticket = read_ticket(member)
-        if ticket["state"] != "consumed" or journal_epoch(member) != ticket["epoch"]:
+        ticket, journal = read_ticket(member), read_record(member["journal"])
+        if ticket["state"] != "consumed" or journal.get("epoch") != ticket["epoch"]:
             return
         own = control_data(member["programs"], member["dataDirectory"])
         if not is_marked_standby(member) and wait_until_in_production(member, 5):
@@ -145,5 +161,12 @@ def complete_promotion(member):
             return
         if own is not None and own["timeline"] > ticket["timeline"] and is_marked_standby(member):
             return
-        promote(member)
-        wait_until_in_production(member, 5)
+        reason = old_primarys_word(member, journal)
+        if reason is None:
+            promote(member)
+            wait_until_in_production(member, 5)
+            continue
+        if reason != told:
+            print("%s is not promoted yet: %s" % (member["member"], reason), file=sys.stderr, flush=True)
+            told = reason
+        time.sleep(GATE_RETRY_SECONDS)

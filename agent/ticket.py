@@ -13,9 +13,9 @@ def write_ticket(member, epoch, state, timeline):
 
 
 def may_consume(ticket, lock, epoch, boot, age_seconds):
-    """The whole right to promote: armed for it, in this boot, not overtaken by another orchestrator, and not too late."""
+    """The whole right to promote: armed for it, in this boot, under the living lock of its epoch, and not too late."""
     armed = ticket["state"] == "armed" and ticket["epoch"] == epoch and ticket["boot"] == boot
-    return armed and lock["epoch"] == epoch and age_seconds < TICKET_LIFE_SECONDS
+    return armed and lock["alive"] and lock["epoch"] == epoch and age_seconds < TICKET_LIFE_SECONDS
 
 
 def after_revocation(ticket, epoch, timeline, own_timeline, is_standby):

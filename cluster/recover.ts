@@ -129,8 +129,8 @@ async function goForward({ access, journal, observations, reached, lock, reporte
   const target = access.member(journal.to);
   if (startTarget) {
     reporter.progress(`${target.name} was promoted, and is started`);
-    // Its gate waits for the old primary's word, which one that was taken out of members cannot give.
-    if (access.members.every(({ name }) => name !== journal.from)) await admitPrimary(target, lock);
+    // Its gate waits for the old primary's word, which is not given while somebody holds the cluster, as we do.
+    await admitPrimary(target, lock);
     await startService(target, 300);
   }
   await completePromotion(target, lock);

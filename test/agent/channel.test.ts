@@ -52,6 +52,8 @@ describe("a neighbour", limits, () => {
       ticketState: "armed",
       switchEpoch: epoch,
       switchState: "restored",
+      switchUnder: 0,
+      heldBy: 0,
     });
   });
 

@@ -8,6 +8,7 @@ import {
   journal,
   position,
   prepareHandover,
+  switchRecord,
   takeArguments,
   ticket,
   ticketRecord,
@@ -18,9 +19,11 @@ import { bootId, type PretendHost, pretendHosts, timeline } from "../support/pre
  * The target's side of a handover, `take`: who may be promoted, and what a ticket is worth afterwards.
  */
 const hosts = pretendHosts();
+let pg1: PretendHost;
 let pg2: PretendHost;
 
 beforeEach(() => {
+  pg1 = hosts.host("pg1");
   pg2 = hosts.host("pg2");
 });
 
@@ -28,6 +31,9 @@ const limits = { timeout: limitMilliseconds * 2 };
 const ended = { code: 0, stderr: "" };
 const refused = (reason: string) => ({ event: "refused", reason });
 const tooLate = refused("the ticket came too late, or another orchestrator took over");
+
+/** How often it asked another host. */
+const asked = () => pg2.trace().filter((line) => line.startsWith("run ssh")).length;
 
 /** It is the standby that it was; nobody told it anything. */
 function expectStandby(): void {
@@ -129,12 +135,52 @@ describe("the target", limits, () => {
     expectStandby();
   });
 
-  it("refuses a ticket that took longer than it lives", async () => {
-    const take = await armedTake(pg2, {}, { TICKET_LIFE_SECONDS: 0 });
+  it("refuses a ticket that may have lain there for longer than it lives, though it is read only now", async () => {
+    const take = await armedTake(pg2, {}, { RETRY_SECONDS: 20 });
+    pg2.set("clock-ahead", "6"); // it stood still since it began to listen
     take.say(ticket);
     expect([await take.hear(), await take.hear()]).toEqual([{ event: "proved" }, tooLate]);
     expect(pg2.read("ticket")).toEqual(ticketRecord("revoked"));
     expectStandby();
+  });
+
+  it("waits for no ticket any more when it stood still: one may still be on its way inside its host", async () => {
+    const take = await armedTake(pg2);
+    pg2.set("clock-ahead", "6");
+    expect(await take.rest()).toEqual([]);
+    expect(await take.ended).toEqual(ended);
+    expect(pg2.read("ticket")).toEqual(ticketRecord("revoked"));
+    expectStandby();
+  });
+
+  it("refuses a ticket under a lock that ran out meanwhile", async () => {
+    const take = await armedTake(pg2, {}, { RETRY_SECONDS: 20 });
+    pg2.layLock({ renewedSecondsAgo: 31 });
+    take.say(ticket);
+    expect([await take.hear(), await take.hear()]).toEqual([{ event: "proved" }, tooLate]);
+    expect(pg2.read("ticket")).toEqual(ticketRecord("revoked"));
+    expectStandby();
+  });
+
+  it("is promoted only with the old primary's word when it stood still while the ticket was written down", async () => {
+    pg1.lay("switch", switchRecord("restored"));
+    const take = await armedTake(pg2);
+    pg2.set("late-after", "ticket.json.new");
+    take.say(ticket);
+    const reason =
+      "the ticket was consumed too late: it is promoted once the old primary says that it did not come back";
+    expect([await take.hear(), await take.hear(), await take.hear()]).toEqual([
+      { event: "proved" },
+      { event: "consumed" },
+      { event: "failed", reason },
+    ]);
+    await expect.poll(asked, soon).toBeGreaterThan(2);
+    expect(pg2.read("ticket")).toEqual(ticketRecord("consumed"));
+    expectStandby();
+    pg1.lay("switch", switchRecord("stopping"));
+    expect(await take.ended).toMatchObject({ code: 0 });
+    expect(pg2.isWritable).toBe(true);
+    expect(pg2.read("ticket")).toEqual(ticketRecord("promoted"));
   });
 
   it("does not say that it refused when it is beyond the handover: the old primary has to ask", async () => {
@@ -257,6 +303,7 @@ describe("the target", limits, () => {
 
   it("says that it failed, and goes on, when PostgreSQL does not leave recovery", async () => {
     pg2.set("unpromotable");
+    pg1.lay("switch", switchRecord("followed"));
     const take = await armedTake(pg2, {}, { PROMOTION_SECONDS: 0.1 });
     take.say(ticket);
     const heard = [await take.hear(), await take.hear(), await take.hear()];
@@ -292,12 +339,60 @@ describe("the target", limits, () => {
 describe("a promotion whose process died", limits, () => {
   beforeEach(() => prepareHandover(pg2));
 
-  it("is completed by the process that is started again", async () => {
+  it.each(["stopping", "followed"])(
+    "is completed by the process that is started again, by the old primary's word: %s",
+    async (state) => {
+      pg2.lay("ticket", ticketRecord("consumed"));
+      pg1.lay("switch", switchRecord(state));
+      expect(await pg2.verb("take", takeArguments()).exit).toEqual(ended);
+      expect(pg2.isWritable).toBe(true);
+      expect(pg2.read("ticket")).toEqual(ticketRecord("promoted"));
+      expect(pg2.hasPass).toBe(true);
+    },
+  );
+
+  it.each<[string, () => void, string]>([
+    [
+      "came back",
+      () => pg1.lay("switch", switchRecord("restored")),
+      "whether pg1 came back as primary is not known: its switch says restored of epoch 5",
+    ],
+    [
+      "cannot be asked",
+      () => pg1.set("unreachable"),
+      "whether pg1 came back as primary is not known: ssh: connect to host 203.0.113.11 port 22: No route to host",
+    ],
+    [
+      "is held by a later orchestrator",
+      () => {
+        pg1.lay("switch", switchRecord("stopping"));
+        pg1.layLock({ epoch: 6 });
+      },
+      "an orchestrator is at work on pg1, and may bring it back",
+    ],
+    [
+      "is being brought back",
+      () => pg1.lay("switch", { ...switchRecord("stopping"), under: 6 }),
+      "an orchestrator is at work on pg1, and may bring it back",
+    ],
+  ])("is not completed while the old primary %s, and says why", async (_, change, reason) => {
     pg2.lay("ticket", ticketRecord("consumed"));
-    expect(await pg2.verb("take", takeArguments()).exit).toEqual(ended);
+    change();
+    const take = pg2.verb("take", takeArguments());
+    await expect.poll(asked, soon).toBeGreaterThan(2);
+    expectStandby();
+    expect(take.stderr()).toBe(`pg2 is not promoted yet: ${reason}\n`);
+    expect(pg2.read("ticket")).toEqual(ticketRecord("consumed"));
+  });
+
+  it("is not completed by a word that became too old before it was used", async () => {
+    pg2.lay("ticket", ticketRecord("consumed"));
+    pg1.lay("switch", switchRecord("stopping"));
+    pg2.set("late-after", "pass.new");
+    const take = pg2.verb("take", takeArguments());
+    expect(await take.exit).toEqual({ code: 0, stderr: "pg2 is not promoted yet: what pg1 said is too old\n" });
+    expect(asked()).toBe(2);
     expect(pg2.isWritable).toBe(true);
-    expect(pg2.read("ticket")).toEqual(ticketRecord("promoted"));
-    expect(pg2.hasPass).toBe(true);
   });
 
   it.each<[string, () => void]>([
@@ -365,9 +460,9 @@ describe("taking the ticket away", limits, () => {
 });
 
 describe("the right to promote", limits, () => {
-  it("is a ticket armed for this epoch, in this boot, under a lock of this epoch, and no older than 5 s", async () => {
+  it("is a ticket armed for this epoch, in this boot, under a living lock of this epoch, and no older than 5 s", async () => {
     const armed = ticketRecord("armed");
-    const lock = { epoch, alive: false }; // its orchestrator may have died after the word go
+    const lock = { epoch, alive: true };
     const call = (overrides: object, lockEpoch = epoch, age = 4.9) => [
       "may_consume",
       { ...armed, ...overrides },
@@ -388,8 +483,9 @@ describe("the right to promote", limits, () => {
         call({ boot: "boot-0" }),
         call({}, 6),
         call({}, epoch, 5),
+        ["may_consume", armed, { ...lock, alive: false }, epoch, bootId, 4.9],
       ]),
-    ).toEqual([true, false, false, false, false, false, false, false, false, false]);
+    ).toEqual([true, false, false, false, false, false, false, false, false, false, false]);
   });
 
   it("needs the whole checkpoint record, also where it goes over pages and segments", async () => {

@@ -22,7 +22,8 @@ export function faultMoves(world: World): Move[] {
     const name = nameOf(index);
     if (host.power === "off")
       return mayBoot(world, index) ? [{ label: `${name} boots`, next: () => boot(world, index) }] : [];
-    if (host.power === "frozen") return [{ label: `${name} goes on`, next: () => thaw(world, index) }];
+    if (host.power === "frozen")
+      return mayGoOn(world, host, index) ? [{ label: `${name} goes on`, next: () => thaw(world, index) }] : [];
     return [...powerCuts(world, host, index), ...freezes(world, index), ...kills(world, host, index)];
   });
 }
@@ -31,6 +32,13 @@ export function faultMoves(world: World): Move[] {
 function mayBoot(world: World, index: number): boolean {
   if (!world.fenced.includes(index)) return true;
   return !upIsRunning(world) && world.hosts.every(({ journal }, at) => at === index || journal === undefined);
+}
+
+/** Nor does one go on that was taken out with a consumed ticket, before the next `up` holds the old primary or is done. */
+function mayGoOn(world: World, { ticket, journal }: Host, index: number): boolean {
+  if (!world.fenced.includes(index) || ticket?.state !== "consumed" || journal === undefined) return true;
+  const { lock } = hostAt(world, journal.from);
+  return mayBoot(world, index) || (lock.alive && lock.epoch > journal.epoch);
 }
 
 function powerCuts(world: World, host: Host, index: number): Move[] {
@@ -129,13 +137,8 @@ export function humanMoves(world: World, rules: Rules): Move[] {
         })),
       );
     }
-    // Not careful, and yet safe as long as it has not used its ticket: that one runs out.
-    if (
-      world.fenced.length === 0 &&
-      host.power === "frozen" &&
-      !isWritable(host) &&
-      host.ticket?.state !== "consumed"
-    ) {
+    // Not careful, and yet safe as long as it has not told PostgreSQL to promote: its ticket and its words run out.
+    if (world.fenced.length === 0 && host.power === "frozen" && !isWritable(host) && host.standbySignal) {
       const fenced = () => ({ ...world, fenced: [index] });
       moves.push(act(`somebody takes ${name}, which stands still, for dead and out of members:`, fenced));
     }

@@ -293,8 +293,7 @@ function recoveryOrders(
     case "overtaken":
       return forget;
     case "forward": {
-      const admit: OrderKind[] = world.fenced.includes(from) ? ["admit"] : [];
-      const start: OrderKind[] = recovery.startTarget ? [...admit, "start", "await service"] : [];
+      const start: OrderKind[] = recovery.startTarget ? ["admit", "start", "await service"] : [];
       const isRunning = ["primary", "standby", "promoting"].includes(seen[from]?.postgres ?? "down");
       const follow: OrderKind[] = isRunning ? [] : ["give way", "stop", "start", "await service"];
       const known: Order[] = reach.includes(from) || world.fenced.includes(from) ? [] : orders(to, "await a majority");

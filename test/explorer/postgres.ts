@@ -215,5 +215,5 @@ export function withTicket(world: World, index: number, ticket: Ticket, rules: R
 /** agent/gate.py, old_primarys_word: a look, no promise. */
 export function hasWord(world: World, journal: Handover, rules: Rules): boolean {
   const old = hostAt(world, journal.from);
-  return old.power === "on" && rules.givesItsWord(old.switch, journal.epoch);
+  return old.power === "on" && rules.givesItsWord(old.switch, old.lock, journal.epoch);
 }

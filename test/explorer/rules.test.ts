@@ -17,15 +17,22 @@ const states = ["armed", "consumed", "promoted", "revoked"] as const;
 const boolean = [true, false] as const;
 
 test("a ticket is consumed by the same rule in the explorer and on the hosts", async () => {
-  const cases = combinations({ state: states, epoch: [1, 2, 3], thisBoot: boolean, lock: [1, 2, 3], isLate: boolean });
+  const cases = combinations({
+    state: states,
+    epoch: [1, 2, 3],
+    thisBoot: boolean,
+    lock: [1, 2, 3],
+    alive: boolean,
+    isLate: boolean,
+  });
   const onHosts = await hosts.evaluate(
-    cases.map(({ state, epoch, thisBoot, lock, isLate }) => {
+    cases.map(({ state, epoch, thisBoot, lock, alive, isLate }) => {
       const ticket = { state, epoch, boot: thisBoot ? "this" : "earlier", timeline: 1 };
-      return ["may_consume", ticket, { epoch: lock, alive: false }, 2, "this", isLate ? 5 : 4.9];
+      return ["may_consume", ticket, { epoch: lock, alive }, 2, "this", isLate ? 5 : 4.9];
     }),
   );
-  const explored = cases.map(({ lock, isLate, ...ticket }) =>
-    realRules.mayConsume({ ...ticket, timeline: 1 }, { epoch: lock, alive: false }, 2, isLate),
+  const explored = cases.map(({ lock, alive, isLate, ...ticket }) =>
+    realRules.mayConsume({ ...ticket, timeline: 1 }, { epoch: lock, alive }, 2, isLate),
   );
   expect(onHosts).toEqual(explored);
   expect(explored.filter((allowed) => allowed)).toHaveLength(1);

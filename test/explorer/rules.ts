@@ -9,7 +9,7 @@ import type { GateAnswer, Handover, Lock, Revocation, Switch, Ticket } from "./w
 export const realRules = {
   /** agent/ticket.py, may_consume: the whole right to promote. */
   mayConsume: (ticket: Ticket | undefined, lock: Lock, epoch: number, isLate: boolean): boolean =>
-    ticket?.state === "armed" && ticket.epoch === epoch && ticket.thisBoot && lock.epoch === epoch && !isLate,
+    ticket?.state === "armed" && ticket.epoch === epoch && ticket.thisBoot && isHeld(lock, epoch) && !isLate,
 
   /** agent/ticket.py, after_revocation: what is said to one who wants the ticket taken away. */
   afterRevocation: (
@@ -53,9 +53,12 @@ export const realRules = {
     host.switch.state === "stopping" &&
     (!host.lock.alive || host.lock.epoch === lockEpoch),
 
-  /** agent/gate.py, old_primarys_word: does its switch leave the target the only one? */
-  givesItsWord: (found: Switch | undefined, epoch: number): boolean =>
-    found?.epoch === epoch && (found.state === "stopping" || found.state === "followed"),
+  /** agent/gate.py, old_primarys_word: does its switch leave the target the only one, and is nobody about to change that? */
+  givesItsWord: (found: Switch | undefined, lock: Lock, epoch: number): boolean =>
+    found?.epoch === epoch &&
+    (found.state === "stopping" || found.state === "followed") &&
+    found.under === undefined &&
+    (!lock.alive || lock.epoch === epoch),
 
   /** A refused ticket is revoked before the old primary hears of it. */
   refusalRevokes: true,
@@ -65,6 +68,10 @@ export const realRules = {
   gateSettles: true,
   /** After a boot the target promotes, or starts as primary, only with the old primary's word. */
   targetAsksAfterBoot: true,
+  /** Nor in the same boot, when its process or its server was started again. */
+  targetAsksAgain: true,
+  /** The target looks at the clock again when its consumed ticket is on the disk, and then needs that word too. */
+  clockAfterConsuming: true,
   /** A start as primary without a pass needs the word of a majority. */
   gateAsksMajority: true,
   /** An intended stop makes the pass worthless. */

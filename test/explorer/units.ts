@@ -56,7 +56,7 @@ function movesOf(unit: Unit, scene: Omit<Scene<Unit>, "unit">): Move[] {
     case "take":
       return takeMoves({ ...scene, unit });
     case "started":
-      return startedMoves({ ...scene, unit });
+      return complete({ ...scene, unit });
   }
 }
 
@@ -216,7 +216,7 @@ export function restarted(host: Host, unit: Unit): Unit | undefined {
   if (unit.kind === "started") return undefined;
   if (unit.kind === "take") {
     const isConsumed = host.ticket?.epoch === unit.handover.epoch && host.ticket.state === "consumed";
-    return isConsumed ? { ...unit, phase: "completing" } : undefined;
+    return isConsumed ? { ...unit, phase: "asking" } : undefined;
   }
   if (host.switch?.epoch !== unit.handover.epoch || host.switch.state === "armed") return undefined;
   if (host.switch.state === "stopping") return { ...unit, phase: "resuming" };
@@ -224,7 +224,7 @@ export function restarted(host: Host, unit: Unit): Unit | undefined {
 }
 
 function isTakeOf(unit: Unit, epoch: number): boolean {
-  return unit.kind === "take" && unit.handover.epoch === epoch && unit.phase !== "completing";
+  return unit.kind === "take" && unit.handover.epoch === epoch && unit.phase !== "asking";
 }
 
 function takeMoves(scene: Scene<Take>): Move[] {
@@ -245,12 +245,14 @@ function takeMoves(scene: Scene<Take>): Move[] {
       return host.postgres === "standby" ? impatiently(world, refuses) : [refuses];
     }
     case "consumed":
-      // One block under the guard with the consuming; a kill or a power cut may come between the two.
-      return [step(scene, "promotes", "promoting", promotion(host))];
+      // One block under the guard with the consuming; a kill, a power cut or a standstill may come between the two.
+      if (unit.late && rules.clockAfterConsuming)
+        return [saysConsumed(scene, step(scene, "consumed too late", "asking"))];
+      return [saysConsumed(scene, step(scene, "promotes", "promoting", promotion(host)))];
     case "promoting":
       if (host.postgres === "primary") return [recorded(scene)];
-      return host.postgres === "promoting" ? [] : [step(scene, "cannot see its promotion", "completing")];
-    case "completing":
+      return host.postgres === "promoting" ? [] : [step(scene, "cannot see its promotion", "asking")];
+    case "asking":
       return complete({ world, index, host, unit, rules });
   }
 }
@@ -262,11 +264,12 @@ function useTicket(scene: Scene<Take>): Move {
   const consumed = step(scene, `consumes the ticket ${epoch}`, "consumed");
   return {
     ...consumed,
-    next: () => {
-      const written = withTicket(consumed.next(), index, { epoch, timeline, state: "consumed", thisBoot: true }, rules);
-      return say(written, { kind: "answer", to: unit.handover.from, handover: unit.handover, answer: "consumed" });
-    },
+    next: () => withTicket(consumed.next(), index, { epoch, timeline, state: "consumed", thisBoot: true }, rules),
   };
+}
+
+function saysConsumed({ unit: { handover } }: Scene<Take>, move: Move): Move {
+  return { ...move, next: () => say(move.next(), { kind: "answer", to: handover.from, handover, answer: "consumed" }) };
 }
 
 function refuse(scene: Scene<Take>, label: string): Move {
@@ -283,25 +286,19 @@ function refuse(scene: Scene<Take>, label: string): Move {
   };
 }
 
-function startedMoves(scene: Scene<Started>): Move[] {
-  const { world, host, unit, rules } = scene;
-  const { ticket, journal } = host;
-  if (unit.phase === "completing") return complete(scene);
-  const isOpen = ticket?.state === "consumed" && journal?.epoch === ticket.epoch && host.standbySignal;
-  if (!isOpen) return [step(scene, "has no promotion to complete any more", "end")];
-  if (ticket.thisBoot || !rules.targetAsksAfterBoot) return [step(scene, "completes its promotion", "completing")];
-  if (!hasWord(world, journal, rules)) return [];
-  return [step(scene, `has ${nameOf(journal.from)}'s word`, "completing", { pass: true })];
-}
-
 /** agent/take.py, complete_promotion */
 function complete(scene: Scene<Take | Started>): Move[] {
-  const { host } = scene;
+  const { world, host, rules } = scene;
   const { ticket, journal } = host;
   if (ticket?.state !== "consumed" || journal?.epoch !== ticket.epoch) return [step(scene, "has completed it", "end")];
   if (!host.standbySignal) return host.postgres === "primary" ? [recorded(scene)] : [];
   if (timelineOf(host.wal) > ticket.timeline) return [step(scene, "was left behind", "end")];
-  return host.postgres === "standby" ? [step(scene, "promotes", "completing", promotion(host))] : [];
+  if (host.postgres !== "standby") return [];
+  const asks = ticket.thisBoot ? rules.targetAsksAgain : rules.targetAsksAfterBoot;
+  if (!asks) return [step(scene, "promotes unasked", "asking", promotion(host))];
+  if (!hasWord(world, journal, rules)) return [];
+  // One step: a word that is not used at once is too old.
+  return [step(scene, `promotes by ${nameOf(journal.from)}'s word`, "asking", { ...promotion(host), pass: true })];
 }
 
 function recorded(scene: Scene<Take | Started>): Move {

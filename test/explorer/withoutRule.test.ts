@@ -42,10 +42,39 @@ const cases: readonly Case[] = [
   },
   {
     rule: "a ticket lives for 5 s: its host may have stood still meanwhile, and been given up",
-    without: ({ mayConsume }) => ({ mayConsume: (ticket, lock, epoch) => mayConsume(ticket, lock, epoch, false) }),
+    without: ({ mayConsume }) => ({
+      mayConsume: (ticket, lock, epoch) => mayConsume(ticket, { ...lock, alive: true }, epoch, false),
+    }),
     budget: { ups: 2, freezes: 1, humans: 1, deaths: 1, impatience: 1 },
     found: twoWritable,
     after: [...handedIn, "pg2 stands still", "pg1 hears nothing", "up 1 dies", "somebody takes pg2"],
+  },
+  {
+    rule: "the clock is looked at again once the consumed ticket is on the disk: its host may have stood still within that",
+    without: () => ({ clockAfterConsuming: false }),
+    budget: { ups: 2, freezes: 1, humans: 1, deaths: 1, impatience: 1 },
+    found: twoWritable,
+    after: [...handedIn, "pg2 consumes", "pg2 stands still", "pg1 hears nothing", "up 1 dies", "somebody takes pg2"],
+  },
+  {
+    rule: "a target whose process was started again promotes only with the old primary's word",
+    without: () => ({ targetAsksAgain: false }),
+    budget: { ups: 2, freezes: 1, humans: 1, deaths: 1, kills: 1 },
+    found: twoWritable,
+    after: [
+      ...[...handedIn, "pg2 consumes", 'pg2\'s unit "take 1" is killed', "pg2 stands still", "pg1 hears nothing"],
+      ...["up 1 dies", "somebody takes pg2"],
+    ],
+  },
+  {
+    rule: "the old primary gives no word while somebody holds the cluster who may bring it back, or while it is brought back",
+    without: ({ givesItsWord }) => ({
+      givesItsWord: (found, lock, epoch) =>
+        givesItsWord(found && { epoch, state: found.state, thisBoot: true }, { ...lock, alive: false }, epoch),
+    }),
+    budget: { ups: 2, freezes: 1, humans: 1, deaths: 1, impatience: 1 },
+    found: twoWritable,
+    after: [...handedIn, "pg2 consumes", "pg2 stands still", "pg1 hears nothing", "up 1 dies", "somebody takes pg2"],
   },
   {
     rule: "the target has all of the old primary's WAL",
@@ -100,16 +129,16 @@ const cases: readonly Case[] = [
   {
     rule: "a target promotes after a boot only with the old primary's word",
     without: () => ({ targetAsksAfterBoot: false }),
-    budget: { ups: 2, powerCuts: 1, humans: 1 },
+    budget: { ups: 2, powerCuts: 1, humans: 1, deaths: 1 },
     found: twoWritable,
-    after: [...handedIn, "pg2 consumes", "pg2 loses power"],
+    after: [...handedIn, "pg2 consumes", "pg2 loses power", "up 1 dies"],
   },
   {
     rule: "that word is not given once the old primary came back",
     without: () => ({ givesItsWord: () => true }),
-    budget: { ups: 2, powerCuts: 1, humans: 1 },
+    budget: { ups: 2, powerCuts: 1, humans: 1, deaths: 1 },
     found: twoWritable,
-    after: [...handedIn, "pg2 consumes", "pg2 loses power"],
+    after: [...handedIn, "pg2 consumes", "pg2 loses power", "up 1 dies"],
   },
   {
     rule: "a former primary without a pass asks a majority",
@@ -151,8 +180,9 @@ const cases: readonly Case[] = [
   {
     rule: "that the ticket is consumed is durable before the target promotes",
     without: ({ durable }) => ({ durable: { ...durable, consumed: false } }),
-    budget: { ups: 1, powerCuts: 1 },
+    budget: { ups: 1, powerCuts: 1, kills: 1 },
     found: nobody,
+    after: [...handedIn, "pg2 consumes", 'pg2\'s unit "take 1" is killed'],
   },
   {
     rule: "a later orchestrator takes the ticket away first, or at least makes it worthless by its lock",
@@ -201,8 +231,7 @@ function givenUpCases(): Case[] {
     ...["up 3: arm the old primary", "up 3: go", "pg1 makes itself a standby", "pg1 is told to stop"],
     ...["pg1 writes its shutdown checkpoint", "pg3 receives X", "pg1 ends its postmaster", "pg1 sends the ticket"],
     ...["pg3 hears ticket", "pg3 consumes", "pg3 promotes", "pg3 is writable", "pg3 records"],
-    // The first word is pg2's, of long ago.
-    ...["pg1 hears consumed", "pg1 hears consumed"],
+    ...["pg1 hears consumed"],
     ...["pg1 gives its place up", "pg1 is started", "pg1 starts as standby", "up 3: await the outcome"],
     ...["up 3: await writable", "pg1 receives", "up 3: await streaming", "up 3: forget (pg1)", "up 3: forget (pg3)"],
     ...["up 3: release (pg1)", "up 3: release (pg3)"],

@@ -104,7 +104,7 @@ export type Restoring = "restoring" | "stopped" | "unmarked" | "restored";
 export interface Take {
   readonly kind: "take";
   readonly handover: Handover;
-  readonly phase: "armed" | "proving" | "consumed" | "promoting" | "completing";
+  readonly phase: "armed" | "proving" | "consumed" | "promoting" | "asking";
   /** Length of the WAL that must be here. */
   readonly end: number;
   /** The ticket is older than its life. */
@@ -115,7 +115,7 @@ export interface Take {
 export interface Started {
   readonly kind: "started";
   readonly handover: Handover;
-  readonly phase: "asking" | "completing";
+  readonly phase: "asking";
 }
 
 export interface Gate {

@@ -1,6 +1,7 @@
 """Runs the host helper on a pretended host: /etc and the boot id are that host's, the pauses between two tries are short,
 and what must happen in order is written down in `trace`: programs started, signals sent, files made durable, and
-each time that it listens or waits.
+each time that it listens or waits. `clock-ahead`: by how many seconds its boot clock is ahead; `late-after`: which file is
+to be made durable before that happens, as if the host had stood still meanwhile.
 `evaluate` instead calls its functions with literal arguments, one call a line."""
 
 import ast
@@ -37,7 +38,24 @@ def traced(name, word, shown):
 
 
 subprocess.Popen = TracedProcess
-traced("fsync", "sync", lambda descriptor: os.path.basename(os.readlink("/proc/self/fd/%d" % descriptor)))
+def name_of(descriptor):
+    return os.path.basename(os.readlink("/proc/self/fd/%d" % descriptor))
+
+
+fsync = os.fsync
+
+
+def slow_fsync(descriptor):
+    fsync(descriptor)
+    late_after = os.path.join(root, "late-after")
+    if pgha.read_text(late_after) == name_of(descriptor):
+        os.rename(late_after, os.path.join(root, "clock-ahead.late"))
+        with open(os.path.join(root, "clock-ahead"), "w", encoding="utf-8") as file:
+            file.write("6")
+
+
+os.fsync = slow_fsync
+traced("fsync", "sync", name_of)
 traced("rename", "rename", lambda _, path: os.path.basename(path))
 traced("unlink", "unlink", os.path.basename)
 traced("kill", "signal", lambda _, number: signal.Signals(number).name)
@@ -61,6 +79,8 @@ time.sleep = traced_sleep
 read_member = pgha.read_member
 pgha.read_member = lambda path: read_member(path if path.startswith(root) else root + path)
 pgha.boot_id = lambda: pgha.read_text(os.path.join(root, "boot_id")).strip()
+boot_clock = pgha.boot_clock
+pgha.boot_clock = lambda: boot_clock() + float(pgha.read_text(os.path.join(root, "clock-ahead")) or 0)
 pgha.PROGRAM = __file__
 pgha.RETRY_SECONDS = pgha.GATE_RETRY_SECONDS = 0.02
 for constant, value in ast.literal_eval(os.environ["FAKE_CONSTANTS"]).items():
