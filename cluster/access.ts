@@ -28,6 +28,8 @@ export interface ClusterAccess {
   readonly group: Group;
   readonly members: readonly MemberAccess[];
   member(name: string): MemberAccess;
+  /** Those that the last `up` declared and this one does not. Undefined: nobody was removed. */
+  readonly removed?: ClusterAccess | undefined;
 }
 
 export function accessCluster(group: Group, hosts: RemoteHosts): ClusterAccess {
@@ -40,6 +42,19 @@ export function accessCluster(group: Group, hosts: RemoteHosts): ClusterAccess {
       return found ?? accessMember(group, memberOf(group, name), hosts);
     },
   };
+}
+
+/** The cluster as declared now, and beside it the members that were declared before and are not any more. */
+export function accessDeclared(group: Group, before: Group | undefined, hosts: RemoteHosts): ClusterAccess {
+  const gone = (before?.members ?? []).filter((old) => !group.members.some(({ name }) => name === old.name));
+  const access = accessCluster(group, hosts);
+  return gone.length === 0 ? access : { ...access, removed: accessCluster({ ...group, members: gone }, hosts) };
+}
+
+/** The same cluster, as if it had only these members. */
+export function someOf(access: ClusterAccess, names: readonly string[]): ClusterAccess {
+  const members = access.members.filter(({ name }) => names.includes(name));
+  return { ...access, group: { ...access.group, members: members.map(({ declaration }) => declaration) }, members };
 }
 
 function accessMember(group: Group, declaration: MemberDeclaration, hosts: RemoteHosts): MemberAccess {

@@ -22,6 +22,7 @@ import { decideReplicationPassword, decideSuperuserPassword, type Passwords } fr
 import { rejoin, removeReplaced } from "./rejoin.ts";
 import { type Reporter, stopIfCancelled } from "./reporter.ts";
 import { admitPrimary, unmarkStandby } from "./restore.ts";
+import { retireRemoved } from "./retire.ts";
 import { ensureReplicationRole, ensureSlots, ensureSuperuserPassword } from "./roles.ts";
 import { startService } from "./service.ts";
 import { lookAtStrays } from "./strays.ts";
@@ -71,6 +72,7 @@ export async function converge(
   await ensureRunning(lock, primary, of(primary), reporter);
   if (of(primary).postgres?.inRecovery === false && of(primary).local.standbySignal) await unmarkStandby(primary, lock);
   await ensureReplicationRole(primary, replication);
+  await retireRemoved(access, primary, reporter);
   await ensureSlots(access, primary);
 
   const seenNow = of(primary).postgres === undefined ? await observeMembers(access) : observations;

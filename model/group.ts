@@ -57,7 +57,7 @@ export const groupInputs = z.object({
   cluster: z.string(),
   /** Major version. Fixed at creation. */
   postgresVersion: z.number(),
-  /** By name. A new one is cloned, one that is gone is forgotten: its data stays. */
+  /** By name. A new one is cloned, one that is gone is stopped where it can be reached: its data stays. */
   members: z.record(z.string(), memberInputs),
   /** The declared primary. A change is a planned switchover, or acknowledges a failover. */
   primary: z.string(),

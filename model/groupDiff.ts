@@ -120,9 +120,12 @@ function otherChanges(
     if (news[name] !== undefined && news[name] !== state[name]) declared[name] = { kind: "update" };
   }
   const repairs: Record<string, PropertyChange> = {};
-  for (const member of Object.keys(state.unhealthy ?? {}))
+  // Read looks at the members of the last `up`: those that are no longer declared are not repaired.
+  const isDeclared = (member: string) => member in news.members;
+  for (const member of Object.keys(state.unhealthy ?? {}).filter(isDeclared))
     repairs[formatPropertyPath(["unhealthy", member])] = { kind: "delete" };
   for (const [member, settings] of Object.entries(state.alterSystem ?? {})) {
+    if (!isDeclared(member)) continue;
     for (const name of Object.keys(settings))
       repairs[formatPropertyPath(["alterSystem", member, name])] = { kind: "delete" };
   }

@@ -62,6 +62,25 @@ it("a standby that streams on a timeline of the same number, but by another hist
   });
 });
 
+describe("a slot of nobody among the members", () => {
+  const beside = (...more: Slot[]) => ofSecond(second({ slots: [...slotsFor("pg1", "pg3").slots, ...more] }));
+
+  it("holds WAL back for ever, on any member: it is to be repaired", () => {
+    const idle = { active: false };
+    expect(beside(slot("pgha_pg4", idle), slot("pgha_pg5", idle))).toBe(
+      "slot of no member, holds WAL back: pgha_pg4, pgha_pg5",
+    );
+    const onPrimary = first({ slots: [...slotsFor("pg2", "pg3").slots, slot("pgha_pg4", idle)] });
+    expect(health(onPrimary, second(), third)).toEqual({ pg1: "slot of no member, holds WAL back: pgha_pg4" });
+  });
+
+  it("is left while somebody uses it, and when its name is not one of ours", () => {
+    expect(beside(slot("pgha_pg4", { active: true }))).toBeUndefined();
+    expect(beside(slot("barman", { active: false }))).toBeUndefined();
+    expect(beside(slot("pgha_cdc", { active: false, kind: "logical" }))).toBeUndefined();
+  });
+});
+
 it("nothing is said of a member whose host was not reached", () => {
   expect(ofSecond(unreachable("pg2"))).toBeUndefined();
 });

@@ -8,6 +8,7 @@ import {
   missingData,
   type ReachedMember,
   reachedMembers,
+  type Slot,
 } from "./observation.ts";
 import { wayBack } from "./ownership.ts";
 import { arePromotedApart, promotedApartText } from "./promotedApart.ts";
@@ -60,6 +61,8 @@ function problemOf(
     .map((other) => slotName(other.name))
     .filter((name) => !postgres.slots.some((slot) => slot.name === name));
   if (missing.length > 0) return `slot missing: ${missing.join(", ")}`;
+  const left = slotsOfNobody(group, member, postgres.slots).filter((slot) => !slot.active);
+  if (left.length > 0) return `slot of no member, holds WAL back: ${left.map((slot) => slot.name).join(", ")}`;
   const channel = channelProblem(group, observation, observations);
   if (channel !== undefined) return channel;
   if (!local.unitEnabled) return "service not enabled at boot";
@@ -79,6 +82,15 @@ function problemOf(
     return promotedApartText(observation, seenPrimary);
   }
   return leftoverProblem(local.marker);
+}
+
+/** Slots named as pgha names them, for others than the declared members; whoever else has slots names them otherwise. */
+function slotsOfNobody(group: Group, member: string, slots: readonly Slot[]): Slot[] {
+  const wanted = othersOf(group, member).map((other) => slotName(other.name));
+  return slots.filter(
+    ({ name, kind, temporary }) =>
+      kind === "physical" && !temporary && name.startsWith("pgha_") && !wanted.includes(name),
+  );
 }
 
 /** What a clone beside the data left on the disk. */

@@ -1,4 +1,4 @@
-import { accessCluster, type ClusterAccess } from "../cluster/access.ts";
+import { accessDeclared, type ClusterAccess } from "../cluster/access.ts";
 import { type Converged, converge } from "../cluster/converge.ts";
 import { createCluster } from "../cluster/create.ts";
 import {
@@ -15,6 +15,7 @@ import { refuseStrangeData, refuseUnfit } from "../cluster/judge.ts";
 import type { ClusterLock } from "../cluster/lock.ts";
 import { observeMembers } from "../cluster/observe.ts";
 import type { Passwords } from "../cluster/passwords.ts";
+import { planRemovals } from "../cluster/retire.ts";
 import { observeWithStrays } from "../cluster/strays.ts";
 import { assessSwitchover, refuseBlocked, switchOver } from "../cluster/switchOver.ts";
 import { underLock } from "../cluster/underLock.ts";
@@ -37,7 +38,8 @@ interface Task extends Goal {
 /** Create and update alike: look again, let the table decide, and do that; at preview only say it. */
 export async function carryOut(context: Context, task: Task): Promise<Saved> {
   const { declared } = task;
-  const access = accessCluster(groupOf(declared), context.hosts);
+  const before = task.olds === undefined ? undefined : groupOf(task.olds);
+  const access = accessDeclared(groupOf(declared), before, context.hosts);
   const decision = decide(task, await observeWithStrays(access));
   const { situation } = decision;
   refuseWrongHostKeys(task, decision);
@@ -45,6 +47,9 @@ export async function carryOut(context: Context, task: Task): Promise<Saved> {
   await refuseUnfit(access, task, decision);
   if (task.preview) {
     await announce(context, access, declared, decision);
+    for (const { kind, text } of await planRemovals(access)) {
+      context[kind === "stop" ? "info" : "warn"](`${declared.cluster}: ${text}`);
+    }
     return { outputs: outputsOf(task, { ...decision.state, ...previewedPrimary(situation, declared) }) };
   }
   if (situation.kind === "switchover") {
@@ -207,7 +212,7 @@ async function switchover(
   const unsettled = diffGroup(task.declared, task.declared, { ...lookedAt(task, after), applied: undefined });
   // A member that is unhealthy still was so before: it is told with the result, and is the next one's work.
   const more = Object.keys(unsettled).some((name) => name !== "applied" && !name.startsWith("unhealthy."));
-  if (!more) return { applied: to };
+  if (!more && access.removed === undefined) return { applied: to };
   const { passwords } = await converge(access, lock, to, task, after, context);
   return { applied: to, passwords };
 }

@@ -3,7 +3,7 @@ import type { DeclaredGroup, GroupState } from "../model/groupDiff.ts";
 import { groupInputs } from "../test/support/shapes.ts";
 import { noticesOf } from "./notices.ts";
 
-const declared: DeclaredGroup = { ...groupInputs([]), configuration: {} };
+const declared: DeclaredGroup = { ...groupInputs(["pg1"]), configuration: {} };
 const one = { member: "pg1", systemIdentifier: "7", timeline: 1 };
 const settled: GroupState = { primary: "pg1", applied: one, observed: { kind: "known", ...one }, configuration: {} };
 
@@ -19,6 +19,6 @@ it("a primary that does not run is told before its members, and that `up` starts
   };
   expect(noticesOf(declared, declared, state).map(({ text }) => text)).toEqual([
     "pg1, the primary, does not run, and nobody was promoted\n  `pulumi up` starts it as primary again.",
-    "1 of 0 members unhealthy\n  pg1: service stopped",
+    "1 of 1 members unhealthy\n  pg1: service stopped",
   ]);
 });

@@ -35,7 +35,8 @@ export function noticesOf(news: DeclaredGroup, olds: DeclaredGroup | undefined, 
 export function memberNotices(declared: DeclaredGroup, { unhealthy, unreachable }: GroupState, repair = ""): Notice[] {
   const all = Object.keys(declared.members).length;
   const listed = (found: Readonly<Record<string, string>> = {}, heading: string): Notice[] => {
-    const lines = Object.entries(found).map(([member, text]) => `  ${member}: ${text}`);
+    const declaredOnes = Object.entries(found).filter(([member]) => member in declared.members);
+    const lines = declaredOnes.map(([member, text]) => `  ${member}: ${text}`);
     return lines.length === 0
       ? []
       : [{ level: "warn", text: [`${lines.length} of ${all} ${heading}`, ...lines].join("\n") }];

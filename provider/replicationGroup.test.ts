@@ -208,6 +208,20 @@ describe("members that are not well", () => {
   });
 });
 
+describe("a member that is taken out", () => {
+  it("is neither counted among those that are left, nor repaired", () => {
+    const { pg1, pg2 } = readDeclared(checked()).members;
+    const news = asProperties({ members: { pg1, pg2 } });
+    const state = {
+      unhealthy: { pg3: "does not stream" },
+      unreachable: { pg3: "no answer within 8 s" },
+      alterSystem: { pg3: { work_mem: "set" as const } },
+    };
+    expect(Object.keys(diff({ news, state }))).toEqual(["members.pg3"]);
+    expect(notices({ news, state })).toEqual([]);
+  });
+});
+
 describe("drift of what was declared", () => {
   it("a file edited by hand is named by its member and its name", () => {
     const { configuration } = readDeclared(checked());
