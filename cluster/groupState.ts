@@ -1,7 +1,7 @@
 import { withoutForeignSecrets } from "../model/foreignLines.ts";
 import { endpointsOf, type Group } from "../model/group.ts";
 import type { Configuration, GroupState } from "../model/groupDiff.ts";
-import { memberHealth } from "../model/health.ts";
+import { memberHealth, slotsInUse } from "../model/health.ts";
 import { memberPaths } from "../model/names.ts";
 import type { MemberObservation } from "../model/observation.ts";
 import { namedPrimary, observePrimary } from "../model/observedPrimary.ts";
@@ -38,6 +38,7 @@ export function stateOf(
   const observed = observePrimary(observations, endpointsOf(group));
   const named = namedPrimary(observed)?.member;
   const unhealthy = named === undefined ? {} : memberHealth(group, named, observations);
+  const inUse = slotsInUse(group, observations);
   const alterSystem: Record<string, Readonly<Record<string, "set">>> = {};
   const configuration: Record<string, Readonly<Record<string, string>>> = {};
   const unreachable: Record<string, string> = {};
@@ -67,6 +68,7 @@ export function stateOf(
     ...(group.onDrift === "switchBack" ? { switchBackDue: switchBack?.due ?? false } : {}),
     ...(switchBack?.waitsFor === undefined ? {} : { switchBackWaitsFor: switchBack.waitsFor }),
     ...(Object.keys(unhealthy).length === 0 ? {} : { unhealthy }),
+    ...(Object.keys(inUse).length === 0 ? {} : { slotsInUse: inUse }),
     ...(Object.keys(unreachable).length === 0 ? {} : { unreachable }),
     ...(Object.keys(wrongHostKeys).length === 0 ? {} : { wrongHostKeys }),
     ...(Object.keys(alterSystem).length === 0 ? {} : { alterSystem }),

@@ -24,6 +24,8 @@ export interface GroupState {
   /** What it waits for, when another member is primary and it is not due. */
   readonly switchBackWaitsFor?: string | undefined;
   readonly unhealthy?: Readonly<Record<string, string>> | undefined;
+  /** Slots named as ours, for no member, with which somebody streams all the same. Told, but no change. */
+  readonly slotsInUse?: Readonly<Record<string, string>> | undefined;
   /** Members whose host could not be reached, with the reason. Told, but no change. */
   readonly unreachable?: Readonly<Record<string, string>> | undefined;
   /** Members whose host offered another key than the declared one, with both. A change, so that preview and `up` stop. */

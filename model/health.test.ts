@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { empty, primary, standby, stopped, systemIdentifier, unreachable } from "../test/support/observations.ts";
 import { group, member } from "../test/support/shapes.ts";
 import { slot } from "../test/support/switchover.ts";
-import { memberHealth } from "./health.ts";
+import { memberHealth, slotsInUse } from "./health.ts";
 import type {
   DirectoryKind,
   Marker,
@@ -76,6 +76,10 @@ describe("a slot of nobody among the members", () => {
 
   it("is left while somebody uses it, and when its name is not one of ours", () => {
     expect(beside(slot("pgha_pg4", { active: true }))).toBeUndefined();
+    expect(slotsInUse(group(), [first(), second({ slots: [slot("pgha_pg4", { active: true })] }), third])).toEqual({
+      pg2: "pgha_pg4 (`pulumi up` drops it once that standby is stopped)",
+    });
+    expect(slotsInUse(group(), [first(), second({ slots: [slot("pgha_pg4", { active: false })] }), third])).toEqual({});
     expect(beside(slot("barman", { active: false }))).toBeUndefined();
     expect(beside(slot("pgha_cdc", { active: false, kind: "logical" }))).toBeUndefined();
   });

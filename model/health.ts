@@ -84,6 +84,26 @@ function problemOf(
   return leftoverProblem(local.marker);
 }
 
+/**
+ * Who has a slot in use that is nobody's among the members: it cannot be dropped, and only an operator knows who streams
+ * there. By member, in words; empty when there is nobody.
+ */
+export function slotsInUse(group: Group, observations: readonly MemberObservation[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    reachedMembers(observations).flatMap(({ member, postgres }) => {
+      const used = slotsOfNobody(group, member, postgres?.slots ?? []).filter((slot) => slot.active);
+      return used.length === 0
+        ? []
+        : [
+            [
+              member,
+              `${used.map((slot) => slot.name).join(", ")} (\`pulumi up\` drops it once that standby is stopped)`,
+            ],
+          ];
+    }),
+  );
+}
+
 /** Slots named as pgha names them, for others than the declared members; whoever else has slots names them otherwise. */
 function slotsOfNobody(group: Group, member: string, slots: readonly Slot[]): Slot[] {
   const wanted = othersOf(group, member).map((other) => slotName(other.name));

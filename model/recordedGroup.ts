@@ -65,6 +65,7 @@ const recordedGroup: z.ZodType<RecordedGroup> = z.object({
   switchBackDue: z.boolean().optional(),
   switchBackWaitsFor: z.string().optional(),
   unhealthy: byMember.optional(),
+  slotsInUse: byMember.optional(),
   unreachable: byMember.optional(),
   wrongHostKeys: byMember.optional(),
   // An earlier version kept the values; they are not carried on, for they may hold passwords.

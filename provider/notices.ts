@@ -32,7 +32,11 @@ export function noticesOf(news: DeclaredGroup, olds: DeclaredGroup | undefined, 
 }
 
 /** Members that are not well, and those of which nothing is known. `repair`: what becomes of the former. */
-export function memberNotices(declared: DeclaredGroup, { unhealthy, unreachable }: GroupState, repair = ""): Notice[] {
+export function memberNotices(
+  declared: DeclaredGroup,
+  { unhealthy, slotsInUse, unreachable }: GroupState,
+  repair = "",
+): Notice[] {
   const all = Object.keys(declared.members).length;
   const listed = (found: Readonly<Record<string, string>> = {}, heading: string): Notice[] => {
     const declaredOnes = Object.entries(found).filter(([member]) => member in declared.members);
@@ -43,6 +47,7 @@ export function memberNotices(declared: DeclaredGroup, { unhealthy, unreachable 
   };
   return [
     ...listed(unhealthy, `members unhealthy${repair}`),
+    ...listed(slotsInUse, "members feed a standby that is no member"),
     ...listed(unreachable, "members unreachable; nothing is changed there"),
   ];
 }

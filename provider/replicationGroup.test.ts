@@ -196,6 +196,17 @@ describe("members that are not well", () => {
     expect(notices({ state })).toEqual([{ level: "warn", text: "1 of 3 members unhealthy\n  pg3: does not stream" }]);
   });
 
+  it("a standby that is no member is no change, and a warning names its slot", () => {
+    const state = { slotsInUse: { pg1: "pgha_pg9" } };
+    expect(diff({ state })).toEqual({});
+    expect(notices({ state })).toEqual([
+      {
+        level: "warn",
+        text: "1 of 3 members feed a standby that is no member\n  pg1: pgha_pg9",
+      },
+    ]);
+  });
+
   it("one that is unreachable is no change, and a warning says so", () => {
     const state = { unreachable: { pg3: "no answer within 8 s" } };
     expect(diff({ state })).toEqual({});
