@@ -4,10 +4,10 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   realpathSync,
   rmSync,
   statfsSync,
-  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -272,8 +272,9 @@ describe("laying the host helper", () => {
     const guard = at("state", "orders", "pg1", "lock.json.guard");
     const holding = spawn("flock", [guard, "sh", "-c", "echo held; read line"], { stdio: ["pipe", "pipe", "inherit"] });
     await once(holding.stdout, "data");
+    const holders = openedBy(guard);
     const laying = lay("new");
-    await expect(Promise.race([laying, waitUntilBlocked(guard)])).resolves.toBe("blocked");
+    await expect(Promise.race([laying, waitUntilOpenedBeside(holders, guard)])).resolves.toBe("opened");
     expect(text()).toBe("old");
     holding.stdin.end("\n");
     await laying;
@@ -281,16 +282,22 @@ describe("laying the host helper", () => {
   });
 });
 
-/** Somebody waits for the flock of this file: /proc/locks shows waiters with an arrow. */
-async function waitUntilBlocked(path: string): Promise<string> {
-  const { ino } = statSync(path);
-  const deadline = performance.now() + 10_000;
-  while (performance.now() < deadline) {
-    const waits = readFileSync("/proc/locks", "utf8").split("\n");
-    if (waits.some((line) => line.includes("->") && line.includes(`:${ino} `))) return "blocked";
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error(`nobody waits for ${path}`);
+/** Who has this file open: process ids. */
+function openedBy(path: string): string[] {
+  const opens = (pid: string) => {
+    try {
+      const files = readdirSync(`/proc/${pid}/fd`).map((descriptor) => readlinkSync(`/proc/${pid}/fd/${descriptor}`));
+      return files.includes(path);
+    } catch {
+      return false; // It has ended.
+    }
+  };
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name) && opens(name));
+}
+
+async function waitUntilOpenedBeside(holders: readonly string[], path: string): Promise<string> {
+  await expect.poll(() => openedBy(path).some((pid) => !holders.includes(pid)), { timeout: 10_000 }).toBe(true);
+  return "opened";
 }
 
 describe("hold", () => {
