@@ -30,12 +30,16 @@ lab-machine:
 	@tools/require-lab-machine $(MAKECMDGOALS)
 
 .PHONY: check
-check: node-modules ## Types, lint, format and all tests that need no hosts and no CLI
+check: node-modules ## Types, lint, format and the tests that need nothing: in a minute
 	@$(run_tests) --static quick
+
+.PHONY: agent
+agent: node-modules ## The host helper on pretended hosts (Linux)
+	@$(run_tests) agent
 
 .PHONY: test
 test: lab-machine setup ## Everything `check` does, then the real CLI and real hosts (Linux, root)
-	@. .tools/env && $(run_tests) --static quick cli lab
+	@. .tools/env && $(run_tests) --static quick agent cli lab
 
 .PHONY: acceptance
 acceptance: lab-machine setup ## Every failure on every topology, under a continuous writer (Linux, root; hours)

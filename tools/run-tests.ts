@@ -20,7 +20,13 @@ import { addCounts, countRun, countText, type TestCount, type VitestReport } fro
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** How long a vitest run may take before it is ended; together less than the 90 minutes of a CI run. */
-const limitMinutesOfProject: Readonly<Record<string, number>> = { quick: 5, cli: 15, lab: 60, acceptance: 240 };
+const limitMinutesOfProject: Readonly<Record<string, number>> = {
+  quick: 5,
+  agent: 5,
+  cli: 15,
+  lab: 60,
+  acceptance: 240,
+};
 
 const children = new Set<ChildProcess>();
 
