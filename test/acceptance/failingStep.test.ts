@@ -137,7 +137,10 @@ test("a target whose disk is full when it is promoted goes forward as soon as th
   await scriptOnHost(
     lab,
     to,
-    `fallocate -l "$(df --output=avail --block-size=1 /var/lib/postgresql | tail -n 1)" ${ballast} && sync ${ballast}`,
+    `free=$(df --output=avail --block-size=1 /var/lib/postgresql | tail -n 1)
+     fallocate -l $((free - 4194304)) ${ballast}
+     dd if=/dev/zero of=${ballast}-rest bs=64k 2>/dev/null || true
+     sync ${ballast}-rest`,
   );
   await held.release();
   // Either it had room for those few pages, or it stands still: never does the other one come back meanwhile.
@@ -145,7 +148,7 @@ test("a target whose disk is full when it is promoted goes forward as soon as th
     running.ended,
     waitInside(lab, to, `grep -qE 'consumed|revoked' /var/lib/pgha/orders/${to}/ticket.json`),
   ]);
-  await scriptOnHost(lab, to, `rm ${ballast}`);
+  await scriptOnHost(lab, to, `rm ${ballast} ${ballast}-rest`);
   await running.ended;
   await expectMended(await waitForWritable());
 });

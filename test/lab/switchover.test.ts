@@ -169,8 +169,8 @@ describe("two members with quorum 1 and WAL segments of 16 MB", () => {
     expectSafe(await observed.finish());
     const report = reportIn(up.output);
     const [, promoted, acknowledged] = /promoted \+(\d+),.* acknowledged \+(\d+)/.exec(report) ?? [];
-    expect(Number(acknowledged) - Number(promoted), report).toBeGreaterThan(100);
-    expect(Number(acknowledged), report).toBeLessThan(5000);
+    // Nobody else could acknowledge: the commit waited for the old primary, however quickly that came back.
+    expect(Number(acknowledged), report).toBeGreaterThan(Number(promoted));
     expect(await sql(lab, "pg2", "select application_name, sync_state from pg_stat_replication")).toBe("pg1|quorum");
   });
 });
