@@ -55,8 +55,14 @@ def end_earlier(unit):
     """What an earlier beginning started may still write, though whoever started it is gone and lost the lock."""
     run(["systemctl", "stop", unit], 30)
     active, _ = unit_state(unit)
-    if active not in ("inactive", "failed", "absent"):
+    if active not in AT_REST:
         raise Refused("%s of an earlier run is %s" % (unit, active))
+
+
+def refuse_running(arguments):
+    active, _ = unit_state(arguments["unit"])
+    if active not in AT_REST:
+        raise Refused("%s is %s" % (arguments["unit"], active))
 
 
 def clear(arguments):
@@ -89,9 +95,7 @@ def begin(arguments, opened):
     finished = state in ("ready", "rewinding", "swapping")
     if finished and not erasing:
         raise Refused("%s says that it is %s" % (arguments["marker"], state))
-    active, _ = unit_state(arguments["unit"])
-    if active not in ("inactive", "failed", "absent"):
-        raise Refused("%s is %s" % (arguments["unit"], active))
+    refuse_running(arguments)
     for name in ("dataDirectory", "walDirectory"):
         path = arguments[name]
         if path != "" and (os.path.lexists(path) or not erasing):

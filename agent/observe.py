@@ -103,6 +103,10 @@ def show_units(units):
     return dict(zip(units, blocks))
 
 
+# States of a unit that does nothing, and does not begin to.
+AT_REST = ("inactive", "failed", "absent")
+
+
 def unit_state(unit):
     return state_in(show_units([unit]).get(unit, {}))
 

@@ -129,7 +129,7 @@ def stop_member(arguments):
     if not while_held(arguments, order):
         return
     deadline = time.monotonic() + arguments["limitSeconds"]
-    while unit_state(unit)[0] not in ("inactive", "failed", "absent"):
+    while unit_state(unit)[0] not in AT_REST:
         if not is_held(arguments["lock"], arguments["epoch"]):
             say(result="lock lost", **lock_state(arguments["lock"]))  # Whoever took it over may have started it.
             return

@@ -170,12 +170,6 @@ def keep(arguments):
     say(result="kept")
 
 
-def refuse_running(arguments):
-    active, _ = unit_state(arguments["unit"])
-    if active not in ("inactive", "failed", "absent"):
-        raise Refused("%s is %s" % (arguments["unit"], active))
-
-
 def completed_marker(arguments, *states):
     marker = read_marker(arguments["marker"])
     if marker.get("state") not in states:

@@ -1,5 +1,8 @@
 # --- ticket: the right to promote, on the target; and what the old primary did, on its own host. Changed under the guard only.
 
+# How soon a start has to come for which somebody has just proved the right.
+ONCE_SECONDS = 30
+
 
 def read_ticket(member):
     """armed: this member waits for the ticket of that epoch. consumed: only forward. promoted: that is done. revoked: never
@@ -57,9 +60,6 @@ def write_switch(member, epoch, state, **more):
 def switch_is(member, epoch, state):
     switch = read_switch(member)
     return switch["epoch"] == epoch and switch["state"] == state
-
-
-ONCE_SECONDS = 30
 
 
 def write_pass(member, once=False):

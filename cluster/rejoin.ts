@@ -33,7 +33,8 @@ interface Return {
 }
 
 /**
- * Brings a member that does not follow the confirmed primary back as it was planned from `observations`. Repeatable at every point: what was cut off is found in the member's marker. Files are laid already.
+ * Brings a member that does not follow the confirmed primary back as it was planned from `observations`. Repeatable at every
+ * point: what was cut off is found in the member's marker. Files are laid already.
  * Errors: `UserError` when the plan is to do nothing.
  */
 export async function rejoin(

@@ -1,18 +1,11 @@
-import { z } from "zod";
-import { UserError } from "../model/fault.ts";
 import { besideDirectory } from "../model/names.ts";
 import type { Marker } from "../model/observation.ts";
 import type { MemberAccess } from "./access.ts";
-import { type AgentArguments, askAgent } from "./agent.ts";
+import type { AgentArguments } from "./agent.ts";
 import { copyData, newToken } from "./data.ts";
 import type { ClusterLock } from "./lock.ts";
-import { dataOrder } from "./order.ts";
+import { dataOrder, orderUnderLock } from "./order.ts";
 import type { Reporter } from "./reporter.ts";
-
-const answer = z.discriminatedUnion("result", [
-  z.object({ result: z.enum(["made", "swapped", "discarded", "given up"]) }),
-  z.object({ result: z.literal("refused"), reason: z.string() }),
-]);
 
 /** One piece on the host, which looks at what lies there before it touches it. Errors: `UserError` when it refused. */
 async function onData(
@@ -23,14 +16,15 @@ async function onData(
   more: AgentArguments = {},
 ): Promise<void> {
   lock.assertHeld();
-  const said = await askAgent(member.host, verb, { ...dataOrder(member, lock), ...more }, answer, {
-    limitSeconds: 600,
+  await orderUnderLock(member, lock, {
+    verb,
+    values: { ...dataOrder(member, lock), ...more },
+    answers: ["made", "swapped", "discarded", "given up"],
+    refused: (reason) =>
+      `${member.name}: could not ${purpose}: found that ${reason}.\n  It was left as it is: look at the host, then run \`pulumi up\` again.`,
     purpose,
+    limitSeconds: 600,
   });
-  if (said.result !== "refused") return;
-  throw new UserError(
-    `${member.name}: could not ${purpose}: found that ${said.reason}.\n  It was left as it is: look at the host, then run \`pulumi up\` again.`,
-  );
 }
 
 /** A clone from the primary beside the stopped member's data, complete when it returns. What an earlier one left goes first. */

@@ -1,6 +1,6 @@
 import type { Group } from "./group.ts";
 import { memberOf, othersOf } from "./group.ts";
-import { slotName } from "./names.ts";
+import { slotName, slotPrefix } from "./names.ts";
 import {
   isServiceStopped,
   type Marker,
@@ -109,7 +109,7 @@ function slotsOfNobody(group: Group, member: string, slots: readonly Slot[]): Sl
   const wanted = othersOf(group, member).map((other) => slotName(other.name));
   return slots.filter(
     ({ name, kind, temporary }) =>
-      kind === "physical" && !temporary && name.startsWith("pgha_") && !wanted.includes(name),
+      kind === "physical" && !temporary && name.startsWith(slotPrefix) && !wanted.includes(name),
   );
 }
 

@@ -101,7 +101,10 @@ export const socketDirectory = "/var/run/postgresql";
 /** The role that standbys connect with. */
 export const replicationRole = "replicator";
 
+/** By which a slot of ours is told from somebody else's. */
+export const slotPrefix = "pgha_";
+
 /** The physical slot that a member keeps for another one: slot names allow no hyphen. */
 export function slotName(member: string): string {
-  return `pgha_${member.replaceAll("-", "_")}`;
+  return `${slotPrefix}${member.replaceAll("-", "_")}`;
 }

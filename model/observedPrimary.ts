@@ -9,7 +9,6 @@ import {
   timelineOf,
   wasRead,
 } from "./observation.ts";
-
 import { arePromotedApart, promotedApartText } from "./promotedApart.ts";
 
 /** Who is primary, as far as the hosts tell. Nothing but `known` is ever acted on. */

@@ -1,6 +1,6 @@
 import type { MemberDeclaration } from "./declaration.ts";
 import { memberPaths, slotName } from "./names.ts";
-import type { MemberObservation } from "./observation.ts";
+import { type MemberObservation, type ReachedMember, wasRead } from "./observation.ts";
 
 /** What becomes of the service of a member that is taken out of `members:`. Its data is never touched. */
 export interface Removal {
@@ -56,8 +56,7 @@ export function removalOf(
 }
 
 /** A primary, or a running service that does not tell whether it is one. */
-function mayTakeWrites({ local, postgres }: Extract<MemberObservation, { reached: true }>): boolean {
-  if (postgres !== undefined) return !postgres.inRecovery;
-  const isDown = ["inactive", "failed", "absent", "waiting"].includes(local.unit);
-  return !isDown && !local.standbySignal;
+function mayTakeWrites(seen: ReachedMember): boolean {
+  if (seen.postgres !== undefined) return !seen.postgres.inRecovery;
+  return !wasRead(seen) && !seen.local.standbySignal;
 }
