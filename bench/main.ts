@@ -18,9 +18,18 @@ import { restarts } from "./restarts.ts";
 import { saveSection } from "./results.ts";
 import { type Bench, type Section, StoppedEarly } from "./section.ts";
 import { endTimedProgram, removeStack } from "./stack.ts";
-import { switchovers } from "./switchovers.ts";
+import { loadedSwitchovers, switchovers } from "./switchovers.ts";
 
-const sections: readonly Section[] = [switchovers, aborts, wholeCli, noChange, restarts, rejoins, provisioning];
+const sections: readonly Section[] = [
+  switchovers,
+  loadedSwitchovers,
+  aborts,
+  wholeCli,
+  noChange,
+  restarts,
+  rejoins,
+  provisioning,
+];
 const labName = "bench";
 
 interface Options {
