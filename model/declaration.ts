@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { duration } from "./duration.ts";
 import { type MaintenanceWindow, maintenanceWindowSchema } from "./maintenanceWindow.ts";
-import { absolutePath, expected, hostName, port } from "./schema.ts";
+import { absolutePath, addressWithPrefix, expected, hostName, port } from "./schema.ts";
 
 /** Major versions whose packages and settings we know. Proved on hosts: 15 and 17. */
 export const supportedVersions = [15, 16, 17, 18] as const;
@@ -72,6 +72,50 @@ const slotNameSchema = z
     expected("the name of a replication slot: small letters, digits and underscores", "Correct it.").error,
   );
 
+const failoverSchema = z.discriminatedUnion(
+  "manager",
+  [
+    z.strictObject({
+      /** "none": nobody promotes when a host dies. */
+      manager: z.literal("none"),
+    }),
+    z.strictObject({
+      /** "pacemaker": Corosync and Pacemaker detect, fence and promote, and own the virtual IPs. */
+      manager: z.literal("pacemaker"),
+      /** The resource agent. Default "paf", the only one in this version. */
+      agent: z.enum(["paf"], expected('"paf"', "The agent pgsql is not available in this version.")).default("paf"),
+      /** Which entry of pgha:pacemaker it belongs to. Default: the only one. */
+      corosync: hostName.optional(),
+    }),
+  ],
+  expected('a manager: "none" or "pacemaker"', "pgpool and repmgr are not available in this version."),
+);
+
+const virtualIpSchema = z.union(
+  [
+    addressWithPrefix.transform((both) => ({ ...both, nic: undefined })),
+    z
+      .strictObject({
+        /** Address and the bits of its network, such as 198.51.100.50/24. */
+        address: addressWithPrefix,
+        /** The interface that carries it. Default: the one that has an address in the same network. */
+        nic: z
+          .string()
+          .regex(/^[A-Za-z0-9._-]{1,15}$/, expected("the name of a network interface", "Correct it.").error)
+          .optional(),
+      })
+      .transform(({ address, nic }) => ({ ...address, nic })),
+  ],
+  expected("an address such as 198.51.100.50/24, or { address: ..., nic: ... }", "Write one of the two."),
+);
+
+const virtualIpsSchema = z.strictObject({
+  /** Where clients find the primary. */
+  primary: virtualIpSchema.optional(),
+  /** A second one beside the primary, on the network of replication. */
+  replication: virtualIpSchema.optional(),
+});
+
 /** One cluster as it stands in the stack file. */
 export const clusterSchema = z.strictObject({
   /** Major version of PostgreSQL: 15, 16, 17 or 18. Fixed at creation. */
@@ -107,12 +151,9 @@ export const clusterSchema = z.strictObject({
     .regex(/^[1-9][0-9]*(MB|GB|TB)$/, expected("a size such as 10GB", "Write a whole number and MB, GB or TB.").error)
     .default("10GB"),
   /** Who fails over when a host dies. Default { manager: none }: nobody; a dead process is restarted in place. */
-  failover: z
-    .strictObject({
-      /** "none": nobody promotes when a host dies. */
-      manager: z.enum(["none"], expected('"none"', "Pacemaker, pgpool and repmgr are not available in this version.")),
-    })
-    .default({ manager: "none" }),
+  failover: failoverSchema.default({ manager: "none" }),
+  /** Addresses that move with the primary, by what they are for. Default: none. They need a failover manager. */
+  virtualIps: virtualIpsSchema.default({}),
   /**
    * What happens when another member than the declared one is primary. "adopt" (default): a warning, nothing is switched;
    * "fail": preview and up stop; "switchBack": a planned switchover back as soon as it is due, a warning until then.
@@ -146,6 +187,10 @@ export const clusterSchema = z.strictObject({
 
 /** For how many standbys a commit waits: ANY k, FIRST k, or none. */
 export type Synchronous = z.infer<typeof synchronousSchema>;
+/** Who fails over when a host dies. */
+export type Failover = z.infer<typeof failoverSchema>;
+/** The addresses that move with the primary, by what they are for. */
+export type VirtualIps = z.infer<typeof virtualIpsSchema>;
 /** What a planned switchover tolerates; beyond it the check before it blocks or warns, or it is undone. */
 export type Limits = z.infer<typeof limitsSchema>;
 
@@ -177,12 +222,20 @@ export interface MemberDeclaration {
 export interface ClusterDeclaration
   extends Omit<
     z.infer<typeof clusterSchema>,
-    "members" | "parameters" | "clientNetworks" | "eraseConfirmation" | "maintenanceWindow"
+    "members" | "parameters" | "clientNetworks" | "eraseConfirmation" | "maintenanceWindow" | "failover" | "virtualIps"
   > {
   /** Its key under pgha:clusters; with the members' names it names services and directories. */
   readonly name: string;
   /** In the order of the stack file. */
   readonly members: readonly MemberDeclaration[];
+  /** Who fails over when a host dies; the Corosync cluster by its name. */
+  readonly failover:
+    | { readonly manager: "none" }
+    | { readonly manager: "pacemaker"; readonly agent: "paf"; readonly corosync: string };
+  /** Addresses that move with the primary, by what they are for. */
+  readonly virtualIps: Readonly<
+    Record<string, { readonly address: string; readonly prefix: number; readonly nic?: string }>
+  >;
   /** As text, by name as declared. */
   readonly parameters: Readonly<Record<string, string>>;
   /** Networks only, names resolved. */

@@ -16,7 +16,6 @@ export interface Environment {
 
 /** Keys that are documented for later; the answer is clearer than "unknown key". */
 const notYet: Readonly<Record<string, string>> = {
-  virtualIps: "virtual IPs",
   proxy: "a proxy",
 };
 

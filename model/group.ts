@@ -14,6 +14,8 @@ export interface Group extends ClusterShape {
   readonly primary: string;
   /** As declared, e.g. "16MB". Fixed at creation. */
   readonly walSegmentSize: string;
+  /** Who fails over when a host dies. */
+  readonly failover: FailoverManager;
   /** What happens when another member than the declared one is primary. */
   readonly onDrift: "adopt" | "fail" | "switchBack";
   /** As declared, e.g. "10min". Counts under `switchBack` only, and so does the window. */
@@ -29,6 +31,26 @@ export interface Group extends ClusterShape {
   /** What a planned switchover tolerates. */
   readonly limits: Limits;
 }
+
+const failoverInputs = z.discriminatedUnion("manager", [
+  z.object({ manager: z.literal("none") }),
+  z.object({
+    manager: z.literal("pacemaker"),
+    /** The resource agent. */
+    agent: z.literal("paf"),
+    /** Name of the Corosync cluster. */
+    corosync: z.string(),
+  }),
+]);
+
+const virtualIpInputs = z.object({
+  /** Without its prefix. */
+  address: z.string(),
+  /** Bits of its network. */
+  prefix: z.number(),
+  /** The interface that carries it. Default: the one that has an address in the same network. */
+  nic: z.string().optional(),
+});
 
 const memberInputs = z.object({
   /** Name of the host in the stack file. */
@@ -83,6 +105,10 @@ export const groupInputs = z.object({
   slotSizeLimit: z.string(),
   /** Operating-system users that may be postgres on the Unix socket, besides root and postgres. */
   socketUsers: z.array(z.string()),
+  /** Who fails over when a host dies. Default: nobody, for a state of an earlier version. */
+  failover: failoverInputs.default({ manager: "none" }),
+  /** Addresses that move with the primary, by what they are for. Default: none. */
+  virtualIps: z.record(z.string(), virtualIpInputs).default({}),
   /** What happens when another member than the declared one is primary. */
   onDrift: z.enum(["adopt", "fail", "switchBack"]),
   /** How long the declared member must have streamed before it is switched back to, e.g. "10min". */
@@ -104,6 +130,9 @@ export const groupInputs = z.object({
   /** Of the role with which the members follow each other. Default: generated at creation. */
   replicationPassword: z.string().min(1).optional(),
 });
+
+/** Who fails over, with every default filled in. */
+export type FailoverManager = z.infer<typeof failoverInputs>;
 
 /** The inputs of ReplicationGroup, parsed. */
 export type GroupInputs = z.infer<typeof groupInputs>;
@@ -138,6 +167,8 @@ export function inputsOfCluster(
     walSegmentSize: cluster.walSegmentSize,
     slotSizeLimit: cluster.slotSizeLimit,
     socketUsers: [...socketUsers],
+    failover: cluster.failover,
+    virtualIps: { ...cluster.virtualIps },
     onDrift: cluster.onDrift,
     switchBackAfter: cluster.switchBackAfter,
     ...(cluster.maintenanceWindow === undefined ? {} : { maintenanceWindow: cluster.maintenanceWindow }),

@@ -13,8 +13,20 @@ export interface ClusterShape {
   readonly clientNetworks: readonly string[];
   readonly synchronous: Synchronous;
   readonly slotSizeLimit: string;
+  /** Addresses that move with the primary, by what they are for. */
+  readonly virtualIps: Readonly<Record<string, VirtualIp>>;
   /** Operating-system users that may be postgres on the Unix socket: root and the SSH users. */
   readonly socketUsers: readonly string[];
+}
+
+/** One address that moves with the primary. */
+export interface VirtualIp {
+  /** Without its prefix. */
+  readonly address: string;
+  /** Bits of its network. */
+  readonly prefix: number;
+  /** The interface that carries it. Undefined: the one that has an address in the same network. */
+  readonly nic?: string | undefined;
 }
 
 const handlebars = Handlebars.create();
@@ -67,7 +79,8 @@ export function renderPostgresqlConf(shape: ClusterShape, member: MemberDeclarat
     cluster: shape.cluster,
     member: member.name,
     version: shape.postgresVersion,
-    listenAddresses: [...addresses].join(", "),
+    // An address that comes with the primary is not there when PostgreSQL starts.
+    listenAddresses: Object.keys(shape.virtualIps).length > 0 ? "*" : [...addresses].join(", "),
     port: member.port,
     socketDirectory,
     hba: paths.hba,

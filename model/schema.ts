@@ -36,6 +36,15 @@ export const network = z
     expected("a network such as 198.51.100.0/24", "Write the address, a slash and the number of bits."),
   );
 
+/** An address and how many bits of it are the network's, taken apart. */
+export const addressWithPrefix = z
+  .string()
+  .refine(
+    (text) => ipaddr.isValidCIDR(text) && isAddress(text.split("/")[0] ?? ""),
+    expected("an address such as 198.51.100.50/24", "Write the address, a slash and the bits of its network."),
+  )
+  .transform((text) => ({ address: text.split("/")[0] ?? "", prefix: Number(text.split("/")[1]) }));
+
 export const port = z
   .int(expected("a TCP port from 1 to 65535", "Correct the port."))
   .min(1, expected("a TCP port from 1 to 65535", "Correct the port."))

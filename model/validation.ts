@@ -1,5 +1,5 @@
 import type { HostDeclaration, Networks, Surroundings } from "./connections.ts";
-import type { ClusterDeclaration, MemberDeclaration, UncheckedCluster } from "./declaration.ts";
+import type { ClusterDeclaration, MemberDeclaration, UncheckedCluster, VirtualIps } from "./declaration.ts";
 import type { Fault } from "./fault.ts";
 import { defaultDataDirectory, memberPaths } from "./names.ts";
 import { parameterFaults } from "./parameters.ts";
@@ -55,11 +55,13 @@ function clusterDeclaration(
   members: readonly MemberDeclaration[],
   clientNetworks: readonly string[],
 ): ClusterDeclaration {
-  const { eraseConfirmation, maintenanceWindow, ...rest } = cluster;
+  const { eraseConfirmation, maintenanceWindow, failover, virtualIps, ...rest } = cluster;
   return {
     ...rest,
     name,
     members,
+    failover: failover.manager === "none" ? failover : { ...failover, corosync: failover.corosync ?? "main" },
+    virtualIps: declaredAddresses(virtualIps),
     parameters: Object.fromEntries(
       Object.entries(cluster.parameters).map(([key, value]) => [key, parameterText(value)]),
     ),
@@ -67,6 +69,16 @@ function clusterDeclaration(
     ...(eraseConfirmation === undefined ? {} : { eraseConfirmation }),
     ...(maintenanceWindow === undefined ? {} : { maintenanceWindow }),
   };
+}
+
+function declaredAddresses(declared: VirtualIps): ClusterDeclaration["virtualIps"] {
+  return Object.fromEntries(
+    Object.entries(declared).flatMap(([kind, value]) => {
+      if (value === undefined) return [];
+      const { address, prefix, nic } = value;
+      return [[kind, { address, prefix, ...(nic === undefined ? {} : { nic }) }]];
+    }),
+  );
 }
 
 function parameterText(value: string | number | boolean): string {

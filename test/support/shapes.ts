@@ -40,6 +40,8 @@ const declaration = {
   walSegmentSize: "16MB",
   slotSizeLimit: "10GB",
   socketUsers: ["root"],
+  failover: { manager: "none" },
+  virtualIps: {},
   onDrift: "adopt",
   switchBackAfter: "10min",
   rejoin: "auto",

@@ -1,0 +1,28 @@
+/** Where everything of one cluster under Pacemaker is called how. One place, so that CIB, host helper and cluster/ never disagree. */
+export interface PacemakerNames {
+  /** The primitive that is one instance on each host. */
+  readonly resource: string;
+  /** Its promotable clone: what is promoted, and what is put into maintenance. */
+  readonly clone: string;
+  /** The group of virtual IPs beside the primary. There only when one is declared. */
+  readonly addressGroup: string;
+  /** What the agent takes for PostgreSQL's programs, the same path on every host. */
+  readonly programs: string;
+  /** What the agent takes for the data directory, the same path on every host: a link to the member's own. */
+  readonly dataLink: string;
+}
+
+export function pacemakerNames(cluster: string): PacemakerNames {
+  return {
+    resource: `pgha-${cluster}`,
+    clone: `pgha-${cluster}-clone`,
+    addressGroup: `pgha-${cluster}-addresses`,
+    programs: `/etc/pgha/${cluster}/pacemaker`,
+    dataLink: `/var/lib/pgha/${cluster}/data`,
+  };
+}
+
+/** The resource of one virtual IP. */
+export function addressResource(cluster: string, kind: string): string {
+  return `pgha-${cluster}-${kind}-ip`;
+}
