@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { downloadFiles, writeFiles } from "./hostFiles.ts";
@@ -10,6 +11,17 @@ export type DebianVersion = 12 | 13;
 
 const suites: Readonly<Record<DebianVersion, string>> = { 12: "bookworm", 13: "trixie" };
 const postgresVersions: Readonly<Record<DebianVersion, number>> = { 12: 15, 13: 17 };
+
+/**
+ * What a host has from its first boot on. true: PostgreSQL's packages, without a cluster. "pacemaker": those of Corosync,
+ * Pacemaker, PAF and the board's fence agent too, as apt leaves them: Debian's own cluster of one node runs.
+ */
+export type Prepared = boolean | "pacemaker";
+
+const pacemakerPackages = [
+  ...["corosync", "pacemaker", "pacemaker-cli-utils", "resource-agents", "resource-agents-paf"],
+  ...["fence-agents-redfish", "nftables"],
+];
 
 const basePackages =
   "systemd,systemd-sysv,dbus,openssh-server,iproute2,iputils-arping,iputils-ping,sudo,python3-minimal,procps,netbase,ca-certificates";
@@ -30,22 +42,30 @@ const ownNamespaces = [
 
 /**
  * The read-only layers of a host, lowest first, built on first use and cached in .lab/images: Debian alone, and with
- * `prepared` a second one with PostgreSQL's packages (no cluster created).
+ * `prepared` a second one with PostgreSQL's packages (no cluster created), and a third with Pacemaker's.
  */
-export async function imageLayers(debian: DebianVersion, prepared: boolean, report: Report): Promise<string[]> {
+export async function imageLayers(debian: DebianVersion, prepared: Prepared, report: Report): Promise<string[]> {
   const suite = suites[debian];
   const base = join(labHome, "images", suite);
   const layers = [base];
   await buildOnce(base, `image of Debian ${debian} (${suite})`, report, (partial) => buildBase(suite, partial, report));
-  if (prepared) {
-    const second = `${base}-prepared`;
-    const packages = ["postgresql-common", `postgresql-${postgresVersions[debian]}`, "python3-minimal"];
-    await buildOnce(second, `image with ${packages[1]} on Debian ${debian}`, report, (partial) =>
-      buildPrepared(base, partial, packages, report),
+  const add = async (name: string, packages: readonly string[]): Promise<void> => {
+    const folder = `${base}-${name}`;
+    const below = [...layers];
+    await buildOnce(folder, `image with ${packages.join(" ")} on Debian ${debian}`, report, (partial) =>
+      buildPrepared(below, partial, packages, report),
     );
-    layers.push(second);
-  }
+    layers.push(folder);
+  };
+  const postgres = `postgresql-${postgresVersions[debian]}`;
+  if (prepared !== false) await add("prepared", ["postgresql-common", postgres, "python3-minimal"]);
+  if (prepared === "pacemaker") await add(`pacemaker-${shortHash(pacemakerPackages)}`, pacemakerPackages);
   return layers;
+}
+
+/** Another list of packages is another image. */
+function shortHash(packages: readonly string[]): string {
+  return createHash("sha256").update(packages.join(" ")).digest("hex").slice(0, 8);
 }
 
 /** A folder is an image only under its final name: an interrupted build is thrown away and begun again. */
@@ -93,7 +113,7 @@ async function buildBase(suite: string, partial: string, report: Report): Promis
 
 /** Installs into an overlay whose upper folder becomes the layer. apt's lists stay, so that later installs start at once. */
 async function buildPrepared(
-  base: string,
+  below: readonly string[],
   partial: string,
   packages: readonly string[],
   report: Report,
@@ -104,7 +124,7 @@ async function buildPrepared(
     await removeTree(folder);
     mkdirSync(folder, { recursive: true });
   }
-  writeFiles(partial, await downloadFiles(base));
+  writeFiles(partial, await downloadFiles(below[0] ?? ""));
   const script = `set -e
     mount -t overlay overlay -o lowerdir="$1",upperdir="$2",workdir="$3" "$4"
     mount --bind /dev "$4/dev"
@@ -116,9 +136,10 @@ async function buildPrepared(
     chroot "$root" apt-get update
     chroot "$root" apt-get install -y --no-install-recommends "$@"
     chroot "$root" apt-get clean`;
-  await must([...ownNamespaces, "sh", "-c", script, "sh", base, partial, work, root, ...packages], {
+  const lower = [...below].reverse().join(":");
+  await must([...ownNamespaces, "sh", "-c", script, "sh", lower, partial, work, root, ...packages], {
     limitSeconds: 900,
-    onLine: (line) => /^(Fetched|Setting up postgresql)/.test(line) && report(`  ${line}`),
+    onLine: (line) => /^(Fetched|Setting up (postgresql|pacemaker))/.test(line) && report(`  ${line}`),
   });
   for (const folder of [work, root]) await removeTree(folder);
 }

@@ -4,10 +4,11 @@ import { boardFiles, boardPort, boardUser, startBoard, stopBoard } from "./board
 import { bootCgroups, freezeCgroup, removeLabCgroup } from "./cgroup.ts";
 import { healHosts, limitRate, loseFrames, type PartitionOptions, partitionHost } from "./faults.ts";
 import { eraseHost, killHost, makeHostKey, makeKey, recordPids, runningBoot, startHost } from "./host.ts";
-import { type DebianVersion, imageLayers, removeTree } from "./image.ts";
+import { type DebianVersion, imageLayers, type Prepared, removeTree } from "./image.ts";
 import { requireLabMachine } from "./machine.ts";
 import { type HostNames, hostNames, type LabNames, labNames, type NetworkName } from "./names.ts";
 import { createNetworks, leftPorts, removeNetworks } from "./network.ts";
+import { type OwnerWatch, watchOwners } from "./owners.ts";
 import { type Output, type Report, run } from "./shell.ts";
 import { openSlowLink, type SlowLink } from "./slowLink.ts";
 import { existingLabs, type HostState, type LabState, labFiles, readState, withLock, writeState } from "./state.ts";
@@ -19,8 +20,11 @@ export interface LabWish {
   readonly hosts: number;
   /** Debian release of hosts that are made now. Default 13. */
   readonly debian?: DebianVersion;
-  /** Hosts made now have PostgreSQL's packages already (17 on Debian 13, 15 on Debian 12), without a cluster. Default false. */
-  readonly prepared?: boolean;
+  /**
+   * Hosts made now have PostgreSQL's packages already (17 on Debian 13, 15 on Debian 12), without a cluster; "pacemaker":
+   * Pacemaker's too. Default false.
+   */
+  readonly prepared?: Prepared;
   /**
    * Hosts made now keep /var/lib/postgresql on an ext4 volume of this size, so that a full disk fills nothing else.
    * Default: none, it lies on the host's own disk, which is this machine's.
@@ -76,6 +80,8 @@ export interface Lab {
   reset(host: string): Promise<void>;
   /** Runs a command as root inside the host's namespaces without the network, also while it is cut off or frozen. */
   insideHost(host: string, argv: readonly string[], limitSeconds: number, stdin?: string): Promise<Output>;
+  /** Asks on the service network, many times a second, who answers for an address (of a virtual IP, say). */
+  watchOwners(address: string): Promise<OwnerWatch>;
   /** A local port that leads to the host's sshd over a longer way: `milliseconds` are added to every round trip. */
   slowLink(host: string, milliseconds: number): Promise<SlowLink>;
   /** Removes everything but the images. */
@@ -119,7 +125,7 @@ export async function bringUp(wish: LabWish): Promise<void> {
 }
 
 /** The wished hosts beside those that exist already. An existing host keeps its image unless it is made fresh. */
-async function stateAsWished(wish: LabWish, debian: DebianVersion, prepared: boolean): Promise<LabState> {
+async function stateAsWished(wish: LabWish, debian: DebianVersion, prepared: Prepared): Promise<LabState> {
   const files = labFiles(wish.name);
   const before = readState(wish.name)?.hosts ?? [];
   const hosts: HostState[] = before.filter((host) => host.number > wish.hosts);
@@ -144,13 +150,18 @@ async function stateAsWished(wish: LabWish, debian: DebianVersion, prepared: boo
 }
 
 function refuseOtherImage(wish: LabWish, host: HostState): void {
-  const describe = (debian: number, prepared: boolean): string => `Debian ${debian}${prepared ? " prepared" : ""}`;
   const debian = wish.debian ?? host.debian;
   const prepared = wish.prepared ?? host.prepared;
   if (debian === host.debian && prepared === host.prepared) return;
   throw new UserError(
-    `lab ${wish.name}: found ${host.name} on ${describe(host.debian, host.prepared)}, expected ${describe(debian, prepared)}. Run lab/lab down --lab ${wish.name} first: the host's disk cannot change its image.`,
+    `lab ${wish.name}: found ${host.name} on ${describeImage(host)}, expected ${describeImage({ debian, prepared })}. Run lab/lab down --lab ${wish.name} first: the host's disk cannot change its image.`,
   );
+}
+
+/** "Debian 13", "Debian 13 prepared", "Debian 13 prepared (pacemaker)" */
+export function describeImage({ debian, prepared }: Pick<HostState, "debian" | "prepared">): string {
+  if (prepared === false) return `Debian ${debian}`;
+  return `Debian ${debian} prepared${prepared === true ? "" : ` (${prepared})`}`;
 }
 
 /** Labs of other names than the three known ones share one /26. */
@@ -285,6 +296,17 @@ export function attachLab(lab: string, report: Report = silent): Lab {
     },
     insideHost: async (host, argv, limitSeconds, stdin) =>
       await runInside(bootOf(host).initPid, argv, limitSeconds, stdin),
+    watchOwners: async (address) => {
+      const service = names.networks.find((network) => network.name === "service");
+      if (service === undefined) throw new Error("a lab without a service network");
+      const running = state.hosts.filter((host) => runningBoot(names, host.name) !== undefined);
+      const hardware = running.map(async (host) => {
+        const file = `/sys/class/net/${service.hostInterface}/address`;
+        return [host.name, (await runInside(bootOf(host.name).initPid, ["cat", file], 10, undefined)).stdout.trim()];
+      });
+      const hosts: Record<string, string> = Object.fromEntries(await Promise.all(hardware));
+      return await watchOwners({ bridge: service.bridge, address, hosts });
+    },
     slowLink: async (host, milliseconds) => await openSlowLink(hostOf(host).addresses.service, 22, milliseconds),
     down: async () => await takeDown(lab, report),
   };

@@ -16,6 +16,7 @@ const tools: readonly (readonly [command: string, debianPackage: string])[] = [
   ["nsenter", "util-linux"],
   ["ssh-keygen", "openssh-client"],
   ["openssl", "openssl"],
+  ["python3", "python3-minimal"],
 ];
 
 /** The Debian packages that the lab still needs on this machine; empty when all are there. */

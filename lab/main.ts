@@ -4,7 +4,7 @@ import { UserError } from "../model/fault.ts";
 import { serveBoard } from "./board.ts";
 import { describeFaults } from "./faults.ts";
 import { hostCondition } from "./host.ts";
-import { attachLab, bringUp, takeDown } from "./lab.ts";
+import { attachLab, bringUp, describeImage, takeDown } from "./lab.ts";
 import { LabImpossible, requireLabMachine } from "./machine.ts";
 import { hostNames, labNames, type NetworkName, networkNames } from "./names.ts";
 import { readState } from "./state.ts";
@@ -17,6 +17,7 @@ interface UpOptions extends LabOption {
   readonly hosts: number;
   readonly debian?: "12" | "13";
   readonly prepared?: true;
+  readonly pacemaker?: true;
   readonly dataVolume?: number;
 }
 
@@ -50,6 +51,7 @@ function buildProgram(): Command {
       new Option("--debian <release>", "release of hosts that are made now (default: 13)").choices(["13", "12"]),
     )
     .option("--prepared", "hosts made now have PostgreSQL's packages already")
+    .option("--pacemaker", "hosts made now have Corosync's and Pacemaker's packages too")
     .option(
       "--data-volume <megabytes>",
       "hosts made now keep /var/lib/postgresql on a volume of this size",
@@ -102,11 +104,16 @@ async function up(options: UpOptions): Promise<void> {
     name: options.lab,
     hosts: options.hosts,
     ...(options.debian === undefined ? {} : { debian: options.debian === "12" ? 12 : 13 }),
-    ...(options.prepared === undefined ? {} : { prepared: true }),
+    ...preparedOption(options),
     ...(options.dataVolume === undefined ? {} : { dataVolumeMegabytes: options.dataVolume }),
     report: print,
   });
   await showStatus(options);
+}
+
+function preparedOption({ prepared, pacemaker }: UpOptions): { prepared?: true | "pacemaker" } {
+  if (pacemaker) return { prepared: "pacemaker" };
+  return prepared ? { prepared } : {};
 }
 
 async function partition(host: string, options: PartitionOptions): Promise<void> {
@@ -131,8 +138,11 @@ async function showStatus(options: LabOption): Promise<void> {
     const condition = hostCondition(names, host.name);
     const faults = await describeFaults(names, hostNames(options.lab, host.number));
     const { service, cluster, replication } = host.addresses;
-    const image = `Debian ${host.debian}${host.prepared ? " prepared" : ""}`;
-    print([host.name.padEnd(5), condition.padEnd(8), service, cluster, replication, image, ...faults].join("  "));
+    print(
+      [host.name.padEnd(5), condition.padEnd(8), service, cluster, replication, describeImage(host), ...faults].join(
+        "  ",
+      ),
+    );
   }
   print(
     `ssh -i ${state.keyFile} -o UserKnownHostsFile=${state.knownHostsFile} root@${state.hosts[0]?.addresses.service}`,

@@ -16,8 +16,8 @@ const hostState = z.object({
   /** Public host key in authorized_keys form, known before the first boot. */
   hostKey: z.string().startsWith("ssh-ed25519 "),
   debian: z.union([z.literal(12), z.literal(13)]),
-  /** True when the host's layers have PostgreSQL's packages in them. */
-  prepared: z.boolean(),
+  /** Which packages the host's layers have in them: none, PostgreSQL's, or Pacemaker's too. */
+  prepared: z.union([z.boolean(), z.literal("pacemaker")]),
   /** Size of the volume at /var/lib/postgresql; null where the host has none. */
   dataVolumeMegabytes: z.number().int().positive().nullable(),
   /** Process id, on the machine, of the host's init; null while the host is down. */
