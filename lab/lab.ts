@@ -53,6 +53,8 @@ export interface Lab {
   /** Private key of root on every host. */
   readonly keyFile: string;
   readonly knownHostsFile: string;
+  /** An address of the service network (/26) that no host has: for a virtual IP. */
+  readonly virtualIp: string;
   /** The management board that fences hosts (Redfish over HTTPS, certificate of its own). */
   readonly board: {
     readonly address: string;
@@ -264,6 +266,7 @@ export function attachLab(lab: string, report: Report = silent): Lab {
     hosts,
     keyFile: state.keyFile,
     knownHostsFile: state.knownHostsFile,
+    virtualIp: names.virtualIp,
     board: { address: names.gateway, port: boardPort, user: boardUser, passwordFile: boardFiles(lab).password },
     host: (name) => publicHost(hostOf(name)),
     kill: async (host) => {

@@ -25,6 +25,7 @@ test("each lab takes the next /26, so two labs run beside each other", () => {
       { name: "replication", bridge: "test-rep", subnet: "203.0.113.64/26", hostInterface: "host2" },
     ],
     gateway: "198.51.100.65",
+    virtualIp: "198.51.100.114",
     table: "pgha_test",
     slice: "pgha-test",
   });

@@ -21,6 +21,8 @@ export interface LabNames {
   readonly networks: readonly LabNetwork[];
   /** The machine's address on the service network: the hosts' way out. The other two networks lead nowhere else. */
   readonly gateway: string;
+  /** An address of the service network that no host has. */
+  readonly virtualIp: string;
   /** Name of the lab's two nft tables (families ip and bridge). */
   readonly table: string;
   /** Folder of the lab's cgroups below the root of each hierarchy; as a slice where systemd runs the machine. */
@@ -45,6 +47,7 @@ const ranges: Readonly<Record<NetworkName, string>> = {
 const suffixes: Readonly<Record<NetworkName, string>> = { service: "svc", cluster: "cls", replication: "rep" };
 const interfaces = { service: "host0", cluster: "host1", replication: "host2" } as const;
 const firstHostOffset = 11;
+const virtualIpOffset = 50;
 
 /** Most hosts one lab may have: .11 to .30 of its /26; the addresses above are free for virtual IPs. */
 const mostHosts = 20;
@@ -72,6 +75,7 @@ export function labNames(lab: string): LabNames {
       hostInterface: interfaces[name],
     })),
     gateway: `${ranges.service}.${base + 1}`,
+    virtualIp: `${ranges.service}.${base + virtualIpOffset}`,
     table: `pgha_${lab}`,
     slice: `pgha-${lab}`,
   };

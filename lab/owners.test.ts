@@ -16,9 +16,15 @@ test("an address that moves has one owner after the other, and nobody in between
   });
 });
 
-test("a question that two hosts answer is disputed", () => {
-  expect(ownersSeen(seen(["pg1"], ["pg1", "pg2"], ["pg2"])).disputed).toEqual([
+test("a question that two hosts answer is disputed, and each of them goes on owning", () => {
+  const { disputed, owners } = ownersSeen(seen(["pg1"], ["pg1", "pg2"], ["pg1", "pg2"], ["pg2"]));
+  expect(disputed).toEqual([
     { milliseconds: 20, owners: ["pg1", "pg2"] },
+    { milliseconds: 40, owners: ["pg1", "pg2"] },
+  ]);
+  expect(owners).toEqual([
+    { owner: "pg1", fromMilliseconds: 0, toMilliseconds: 40 },
+    { owner: "pg2", fromMilliseconds: 20, toMilliseconds: 60 },
   ]);
 });
 

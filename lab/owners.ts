@@ -95,20 +95,28 @@ function ownedOf(line: string, names: ReadonlyMap<string, string>): Owned {
   const [milliseconds, owners = "-"] = line.split(" ");
   return {
     milliseconds: Number(milliseconds),
-    owners: owners === "-" ? [] : owners.split(",").map((hardware) => names.get(hardware) ?? hardware),
+    owners:
+      owners === "-"
+        ? []
+        : owners
+            .split(",")
+            .map((hardware) => names.get(hardware) ?? hardware)
+            .sort(),
   };
 }
 
-/** What the answers mean together. */
+/** What the answers mean together. A stretch ends where somebody answers and its owner does not; silence ends none. */
 export function ownersSeen(seen: readonly Owned[]): OwnersSeen {
   const owners: Ownership[] = [];
+  /** By owner, the place of its stretch that has not ended. */
+  const open = new Map<string, number>();
   for (const { milliseconds, owners: now } of seen) {
+    if (now.length > 0) for (const owner of open.keys()) if (!now.includes(owner)) open.delete(owner);
     for (const owner of now) {
-      const last = owners.findLast((stretch) => stretch.owner === owner);
-      // Another one in between begins a new stretch.
-      if (last !== undefined && last === owners.at(-1))
-        owners[owners.length - 1] = { ...last, toMilliseconds: milliseconds };
-      else owners.push({ owner, fromMilliseconds: milliseconds, toMilliseconds: milliseconds });
+      const place = open.get(owner) ?? owners.length;
+      const fromMilliseconds = owners[place]?.fromMilliseconds ?? milliseconds;
+      owners[place] = { owner, fromMilliseconds, toMilliseconds: milliseconds };
+      open.set(owner, place);
     }
   }
   return {

@@ -105,7 +105,7 @@ describe("the writer", () => {
     const one = await serve({ writable: true });
     const other = await serve({ writable: true });
     const servers = [listed("pg1", one), listed("pg2", other)];
-    const writer = await startWriter({ servers, password: "x", limitSeconds: 20, watchEveryServer: true });
+    const writer = await startWriter({ servers, password: "x", limitSeconds: 20, watchedServers: servers });
     while (other.rows.size < 2) await writer.waitForAcknowledgement(5);
     const result = await writer.stop();
     expect(result.twoWritersAtOnce.length).toBeGreaterThan(0);

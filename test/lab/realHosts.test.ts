@@ -107,6 +107,31 @@ test("a reset host is bare again under the same key", async () => {
   expect(await ssh("pg3", "ls /root/mine")).toContain("No such file or directory");
 });
 
+test("it is seen who answers for an address, nobody, one host or two", async () => {
+  const hold = (host: string, verb: "add" | "del") =>
+    lab.insideHost(host, ["ip", "address", verb, `${lab.virtualIp}/26`, "dev", "host0"], 10);
+  const watch = await lab.watchOwners(lab.virtualIp);
+  const answered = (owners: readonly string[]) =>
+    waitFor(
+      `${owners.join(" and ") || "nobody"} to answer`,
+      10,
+      () => watch.now()?.join() === owners.join() || undefined,
+    );
+  await answered([]);
+  await hold("pg1", "add");
+  await answered(["pg1"]);
+  await hold("pg2", "add");
+  await answered(["pg1", "pg2"]);
+  await hold("pg1", "del");
+  await answered(["pg2"]);
+  await hold("pg2", "del");
+  await answered([]);
+  const seen = await watch.stop();
+  expect(seen.owners.map(({ owner }) => owner).slice(0, 2)).toEqual(["pg1", "pg2"]);
+  expect(seen.disputed.length).toBeGreaterThan(0);
+  expect(seen.answered).toBeLessThan(seen.asked);
+});
+
 test("the management board switches a host off and on, as a fence agent asks", async () => {
   const password = (await run(["cat", lab.board.passwordFile])).stdout;
   const call = async (...argv: string[]): Promise<string> => {

@@ -2,6 +2,7 @@
 export interface Acknowledgement {
   /** Its number within the run; never used again. */
   readonly number: number;
+  /** The member that took it. */
   readonly server: string;
   /** Timeline on which the server wrote it. */
   readonly timeline: number;

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { expect } from "vitest";
 import { type Lab, type LabWish, openLab } from "../../lab/lab.ts";
+import type { OwnersSeen } from "../../lab/owners.ts";
 import { type DeclaredCluster, openDeclaredCluster } from "./declaredCluster.ts";
 import { hostsConfig, scriptOnHost, sql } from "./labStack.ts";
 import { openStack, type Ran, type TestStack } from "./stack.ts";
@@ -37,10 +38,17 @@ export interface TestCluster {
   declare(key: string, value: unknown): Promise<void>;
   /** "pg1 f 1": every member with pg_is_in_recovery and its timeline; "pg1 down" where nothing answers. */
   roles(): Promise<string[]>;
-  /** Starts the continuous writer on all members, and the sampling of who is writable inside every host. */
-  observeWrites(options?: { readonly everyServer?: boolean; readonly limitSeconds?: number }): Promise<Observed>;
+  /** Starts the continuous writer, and the sampling of who is writable inside every host. */
+  observeWrites(options?: ObserveOptions): Promise<Observed>;
   /** Forgets the stack; the hosts stay as they are until they are reset. */
   close(): Promise<void>;
+}
+
+export interface ObserveOptions {
+  /** The writer reaches the primary by this virtual IP alone, and who answers for it is watched. Default: it has the members' own addresses. */
+  readonly virtualIp?: string;
+  /** Both end by themselves after so long. Default 900. */
+  readonly limitSeconds?: number;
 }
 
 /** Everything that must hold is judged by what clients and hosts saw. */
@@ -56,18 +64,22 @@ export interface Verdict {
   readonly lost: readonly number[];
   readonly twoWritersAtOnce: readonly unknown[];
   readonly writableTogether: readonly Overlap[];
+  /** Who answered for the virtual IP; undefined where none was watched. */
+  readonly owners?: OwnersSeen;
   readonly writer: WriterResult;
 }
 
-/** 0 acknowledged rows lost, never two servers at once. */
+/** 0 acknowledged rows lost, never two servers at once, never two that answer for the virtual IP. */
 export function expectSafe(verdict: Verdict): void {
   expect(verdict.acknowledged).toBeGreaterThan(0);
-  const { lost, twoWritersAtOnce, writableTogether } = verdict;
-  expect({ lost, twoWritersAtOnce, writableTogether }).toEqual({
+  const { lost, twoWritersAtOnce, writableTogether, owners } = verdict;
+  expect({ lost, twoWritersAtOnce, writableTogether, disputed: owners?.disputed ?? [] }).toEqual({
     lost: [],
     twoWritersAtOnce: [],
     writableTogether: [],
+    disputed: [],
   });
+  if (owners !== undefined) expect(owners.answered).toBeGreaterThan(0);
 }
 
 export function expectExit(ran: Ran, exitCode: number): void {
@@ -109,8 +121,7 @@ export async function declareTestCluster(options: TestClusterOptions): Promise<T
     members,
     declare: (key, value) => stack.edit(["pgha:clusters", clusterName, key], value),
     roles: () => Promise.all(members.map((member) => roleOf(lab, member))),
-    observeWrites: async (how = {}) =>
-      observeWrites(lab, stack, members, { everyServer: true, limitSeconds: 900, ...how }),
+    observeWrites: (how = {}) => observeWrites(lab, stack, members, how),
     close: () => stack.forget(),
   };
 }
@@ -131,18 +142,20 @@ async function observeWrites(
   lab: Lab,
   stack: TestStack,
   members: readonly string[],
-  how: { readonly everyServer: boolean; readonly limitSeconds: number },
+  { virtualIp, limitSeconds = 900 }: ObserveOptions,
 ): Promise<Observed> {
   const cluster = openDeclaredCluster(await readFile(stack.stackFile, "utf8"), clusterName);
   const password = randomBytes(16).toString("base64url");
   try {
     await withSuperuser(cluster, (session) => prepareProbe(session, password));
     const watch = await watchWritable(lab, members);
+    const owners = virtualIp === undefined ? undefined : await lab.watchOwners(virtualIp);
+    const behind = { name: "virtual IP", address: virtualIp ?? "", port: cluster.servers[0]?.port ?? 5432 };
     const writer = await startWriter({
-      servers: cluster.servers,
+      servers: virtualIp === undefined ? cluster.servers : [behind],
       password,
-      limitSeconds: how.limitSeconds,
-      watchEveryServer: how.everyServer,
+      limitSeconds,
+      watchedServers: cluster.servers,
     });
     return {
       writer,
@@ -152,7 +165,8 @@ async function observeWrites(
         const result = await writer.stop();
         const writableTogether = await watch.stop();
         const { acknowledged, lost, twoWritersAtOnce } = result;
-        return { acknowledged, lost, twoWritersAtOnce, writableTogether, writer: result };
+        const seen = owners === undefined ? {} : { owners: await owners.stop() };
+        return { acknowledged, lost, twoWritersAtOnce, writableTogether, ...seen, writer: result };
       },
     };
   } finally {

@@ -15,7 +15,7 @@ import {
 import { dialWritable, hangUp, type Login, type ProbeServer, type WritableSession } from "./dial.ts";
 
 export interface WriterOptions {
-  /** The servers in the order in which a client would list them. */
+  /** The servers in the order in which a client would list them; or one, a virtual IP. */
   readonly servers: readonly ProbeServer[];
   readonly password: string;
   /** The writer ends by itself after so long, whatever happens. */
@@ -27,10 +27,10 @@ export interface WriterOptions {
   /** How long an insert may take; then its session is given up and its row is not counted. Default 500. Counts within the gap. */
   readonly statementLimitMilliseconds?: number;
   /**
-   * Also keeps one slow writer for every server alone, so that a second writable server is found even if no client of the
-   * list ever reaches it. Their rows count as acknowledged, not for gaps. Default false.
+   * Also keeps one slow writer for each of these alone, so that a second writable server is found even if no client of the
+   * list ever reaches it. Their rows count as acknowledged, not for gaps. Default: none.
    */
-  readonly watchEveryServer?: boolean;
+  readonly watchedServers?: readonly ProbeServer[];
   /** How long the first row may take, the table's creation included. Default 20. */
   readonly firstRowLimitSeconds?: number;
   /** Every acknowledged row is written there too, one JSON object on a line. Default: only in memory. */
@@ -86,7 +86,8 @@ const gapMilliseconds = 50;
 const createTable = `create table if not exists acknowledged
   (run text not null, number bigint not null, written_at timestamptz not null default clock_timestamp(), primary key (run, number))`;
 const insert = `insert into acknowledged (run, number) values ($1, $2)
-  returning ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int as timeline`;
+  returning ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int as timeline,
+    current_setting('cluster_name') as member`;
 
 /**
  * Makes role, password and database of the writer, through a superuser's session on the primary. May be repeated; the
@@ -141,9 +142,7 @@ export async function startWriter(options: WriterOptions): Promise<Writer> {
   const mine: Acknowledgement[] = [];
   const watched: Acknowledgement[] = [];
   const loops = [writeOn(shared, options.servers, options.intervalMilliseconds ?? 5, mine)];
-  if (options.watchEveryServer) {
-    loops.push(...options.servers.map((server) => writeOn(shared, [server], watchMilliseconds, watched)));
-  }
+  for (const server of options.watchedServers ?? []) loops.push(writeOn(shared, [server], watchMilliseconds, watched));
   const ended = Promise.all(loops);
   const writer = createWriter(shared, options, { mine, watched, ended });
   try {
@@ -225,8 +224,8 @@ async function writeOn(
     const number = ++shared.lastNumber;
     const sentAt = now();
     try {
-      const timeline = await insertRow(shared, session, number);
-      const row = { number, server: session.server, timeline, sentAt, acknowledgedAt: now() };
+      const { timeline, member } = await insertRow(shared, session, number);
+      const row = { number, server: member, timeline, sentAt, acknowledgedAt: now() };
       acknowledgements.push(row);
       shared.record?.write(`${JSON.stringify({ run: shared.run, ...row })}\n`);
       await pause(Math.max(0, sentAt + intervalMilliseconds - now()));
@@ -248,15 +247,20 @@ function dial(shared: Shared, servers: readonly ProbeServer[]): Promise<Writable
   });
 }
 
-async function insertRow(shared: Shared, session: WritableSession, number: number): Promise<number> {
+/** Behind a virtual IP stands now one member and now another: the server says itself which it is. */
+async function insertRow(
+  shared: Shared,
+  session: WritableSession,
+  number: number,
+): Promise<{ timeline: number; member: string }> {
   const { statementLimitMilliseconds } = shared;
   const limit = setTimeout(() => {
     session.client.connection.stream.destroy(new Error(`no answer within ${statementLimitMilliseconds} ms`));
   }, statementLimitMilliseconds);
   try {
     const config = { name: "acknowledged", text: insert, values: [shared.run, number] };
-    const { rows } = await session.client.query<{ timeline: number }>(config);
-    return rows[0]?.timeline ?? 0;
+    const { rows } = await session.client.query<{ timeline: number; member?: string }>(config);
+    return { timeline: rows[0]?.timeline ?? 0, member: rows[0]?.member || session.server };
   } finally {
     clearTimeout(limit);
   }

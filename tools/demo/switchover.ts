@@ -75,7 +75,7 @@ async function startProbe(cluster: DeclaredCluster, primary: KnownPrimary) {
     servers: cluster.servers,
     password,
     limitSeconds: writerLimitSeconds,
-    watchEveryServer: true,
+    watchedServers: cluster.servers,
   }).catch((error: unknown) => {
     throw new UserError(error instanceof Error ? error.message : String(error));
   });
