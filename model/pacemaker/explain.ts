@@ -94,7 +94,10 @@ function resourceProblems(status: RunningStatus, resources: readonly string[]): 
       const where = resource.nodes.length === 0 ? "" : ` on ${resource.nodes.join(" and ")}`;
       const what = `${resource.id}${where}`;
       const problems: string[] = [];
-      if (resource.blocked) problems.push(`${what} is blocked: Pacemaker knows no way on by itself (usually a stop that failed, without fencing)`);
+      if (resource.blocked)
+        problems.push(
+          `${what} is blocked: Pacemaker knows no way on by itself (usually a stop that failed, without fencing)`,
+        );
       else if (resource.failed) problems.push(`${what} has failed`);
       if (resource.maintenance) problems.push(`${what} is in maintenance: it is not watched or repaired`);
       else if (!resource.managed) problems.push(`${what} is not managed: Pacemaker does nothing with it`);

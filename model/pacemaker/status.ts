@@ -10,9 +10,10 @@ export const infinity = 1_000_000;
 /** What one node says of the whole Pacemaker cluster. */
 export type PacemakerStatus =
   /** Pacemaker does not run on that host, or does not answer yet. */
-  { readonly running: false; readonly reason: string } | ({ readonly running: true } & RunningStatus);
+  { readonly running: false; readonly reason: string } | RunningStatus;
 
 export interface RunningStatus {
+  readonly running: true;
   /** The node that decides for all. Undefined: none is elected, so nothing is decided. */
   readonly coordinator: string | undefined;
   /** False: this partition may not run anything (no-quorum-policy). */

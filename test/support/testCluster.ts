@@ -25,6 +25,8 @@ export interface TestClusterOptions {
   readonly name: string;
   /** Keys of the cluster's declaration, before those that every test has: one standby acknowledges, small segments, pg1 is primary. */
   readonly declaration?: Readonly<Record<string, unknown>>;
+  /** Further keys of the stack file, "pgha:pacemaker" and so on. */
+  readonly config?: Readonly<Record<string, unknown>>;
   /** Default: every host of the lab. */
   readonly members?: readonly string[];
 }
@@ -102,6 +104,7 @@ export async function declareTestCluster(options: TestClusterOptions): Promise<T
     config: {
       ...hostsConfig(lab, members),
       "pgha:networks": { lab: "198.51.100.0/24" },
+      ...options.config,
       "pgha:clusters": {
         [clusterName]: {
           postgresVersion: 17,

@@ -1,0 +1,98 @@
+import { readFile } from "node:fs/promises";
+import { type Lab, openLab } from "../../lab/lab.ts";
+import { waitFor } from "../../lab/shell.ts";
+import { pacemakerProblems } from "../../model/pacemaker/explain.ts";
+import { addressResource, pacemakerNames } from "../../model/pacemaker/names.ts";
+import { parseStatus, promotedNodes, type RunningStatus, statusCommand } from "../../model/pacemaker/status.ts";
+import { clusterName, declareTestCluster, expectExit, type TestCluster } from "./testCluster.ts";
+import { testLabName } from "./testLab.ts";
+
+/* Cluster orders under Pacemaker, as Pacemaker itself sees it. */
+
+export const names = pacemakerNames(clusterName);
+export const address = addressResource(clusterName, "primary");
+const resources = [names.resource, address];
+
+/** New hosts that have Pacemaker's packages already. */
+export function openPacemakerLab(hosts: number): Promise<Lab> {
+  return openLab({ name: testLabName, hosts, prepared: "pacemaker", fresh: true });
+}
+
+/** Cluster orders with PAF, one virtual IP, and the lab's management board as the fence device of every host. */
+export async function declarePacemakerCluster(lab: Lab, name: string): Promise<TestCluster> {
+  const { address: ip, port, user, passwordFile } = lab.board;
+  const device = (host: string) => ({
+    agent: "fence_redfish",
+    package: "fence-agents-redfish",
+    hosts: [host],
+    parameters: { ip, ipport: port, username: user, ssl_insecure: true, systems_uri: `/redfish/v1/Systems/${host}` },
+    secretParameters: { password: "board" },
+  });
+  const devices = Object.fromEntries(lab.hosts.map((host) => [`board-${host.name}`, device(host.name)]));
+  const cluster = await declareTestCluster({
+    lab,
+    name,
+    config: { "pgha:pacemaker": { main: { detection: "fast", fencing: { devices } } } },
+    declaration: {
+      failover: { manager: "pacemaker" },
+      virtualIps: { primary: { address: `${lab.virtualIp}/26`, nic: "host0" } },
+    },
+  });
+  const password = await readFile(passwordFile, "utf8");
+  const set = ["config", "set", "--secret", "--path", "pgha:fencingSecrets.board", password];
+  expectExit(await cluster.stack.pulumi(...set), 0);
+  return cluster;
+}
+
+/** What this host's Pacemaker says; throws where it does not run. */
+export async function pacemakerStatus(lab: Lab, host: string): Promise<RunningStatus> {
+  const status = parseStatus((await lab.insideHost(host, statusCommand, 15)).stdout);
+  if (!status.running) throw new Error(`${host}: Pacemaker does not run: ${status.reason}`);
+  return status;
+}
+
+/** Everything that keeps Pacemaker from doing its work, as this host sees it; empty when all is well. */
+async function problems(lab: Lab, host: string): Promise<string[]> {
+  return pacemakerProblems(await pacemakerStatus(lab, host), resources);
+}
+
+/** "pgha-orders: pg1 Promoted, pg2 Unpromoted; pgha-orders-primary-ip: pg1 Started" */
+export function whereItRuns(status: RunningStatus): string {
+  const line = (id: string) =>
+    status.resources
+      .filter((resource) => resource.id === id && resource.nodes.length > 0)
+      .flatMap((resource) => resource.nodes.map((node) => `${node} ${resource.role}`))
+      .sort()
+      .join(", ");
+  return resources.map((id) => `${id}: ${line(id)}`).join("; ");
+}
+
+/** Waits until Pacemaker has promoted this member (any other than `not`), with its address; returns its name. */
+export async function waitUntilPromoted(lab: Lab, asked: string, not: string, limitSeconds: number): Promise<string> {
+  const promoted = async (): Promise<string | undefined> => {
+    const status = await pacemakerStatus(lab, asked).catch(() => undefined);
+    if (status === undefined) return undefined;
+    const [node] = promotedNodes(status, names.clone).filter((one) => one !== not);
+    const owner = status.resources.find(({ id }) => id === address)?.nodes[0];
+    return node !== undefined && owner === node ? node : undefined;
+  };
+  return await waitFor(`Pacemaker on ${asked} to promote another member than ${not}`, limitSeconds, promoted, 200);
+}
+
+/** Waits until nothing keeps Pacemaker from doing its work. */
+export async function waitUntilSettled(lab: Lab, asked: string, limitSeconds: number): Promise<void> {
+  let last: readonly string[] = [];
+  try {
+    await waitFor(
+      "Pacemaker to settle",
+      limitSeconds,
+      async () => {
+        last = await problems(lab, asked).catch((error: Error) => [error.message]);
+        return last.length === 0 || undefined;
+      },
+      500,
+    );
+  } catch (error) {
+    throw new Error(`${asked}: ${(error as Error).message}; last seen:\n${last.join("\n")}`);
+  }
+}
