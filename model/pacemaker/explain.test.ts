@@ -148,7 +148,7 @@ describe("what keeps Pacemaker from doing its work", () => {
       "pgha-orders_monitor_3000 failed on pg1: not running",
       "pgha-orders_promote_0 failed on pg1: error, Timed Out: pg2 is ahead",
       "pgha-orders failed 1 time on pg1; at 5 it may not run there any more",
-      "pgha-orders may not run on pg2 any more: INFINITY failures of 5",
+      "pgha-orders may not run on pg2 any more: it failed INFINITY times, 5 is the limit",
     ]);
   });
 });

@@ -116,13 +116,14 @@ function failures(status: RunningStatus, resources: readonly string[]): string[]
   const counts = status.failCounts
     .filter(({ resource }) => resources.includes(resource))
     .map(({ resource, node, count, threshold }) => {
-      if (count >= threshold) return `${resource} may not run on ${node} any more: ${times(count)} of ${threshold}`;
+      if (count >= threshold)
+        return `${resource} may not run on ${node} any more: it failed ${times(count)}, ${threshold} is the limit`;
       return `${resource} failed ${times(count)} on ${node}; at ${threshold} it may not run there any more`;
     });
   return [...actions, ...counts];
 }
 
 function times(count: number): string {
-  if (count >= infinity) return "INFINITY failures";
+  if (count >= infinity) return "INFINITY times";
   return count === 1 ? "1 time" : `${count} times`;
 }
