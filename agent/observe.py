@@ -142,11 +142,23 @@ def ticket_seen(path):
     return {"epoch": ticket["epoch"], "state": ticket["state"]} if "state" in ticket else None
 
 
+def pacemaker_status(wanted):
+    """What Pacemaker on this host says of the whole cluster, as it says it; None where it does not run or does not answer."""
+    if not wanted:
+        return None
+    try:
+        _, text = run(["crm_mon", "--one-shot", "--output-as=xml"], 5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return text or None
+
+
 def observe(arguments):
     directory = arguments["dataDirectory"]
     units = show_units([arguments["unit"]] + list(FAILOVER_MANAGERS))
     active, enabled = state_in(units.get(arguments["unit"], {}))
     files = {path: read_text(path) for path in arguments["files"]}
+    running = [name for unit, name in FAILOVER_MANAGERS.items() if units.get(unit, {}).get("ActiveState") == "active"]
     say(
         marker=read_text(arguments["marker"]),
         journal=read_text(arguments["journal"]),
@@ -167,8 +179,7 @@ def observe(arguments):
         files={path: text for path, text in files.items() if text is not None},
         freeBytes=free_bytes(directory),
         walFreeBytes=free_bytes(os.path.join(directory, "pg_wal")),
-        failoverManagers=[
-            name for unit, name in FAILOVER_MANAGERS.items() if units.get(unit, {}).get("ActiveState") == "active"
-        ],
+        failoverManagers=running,
+        pacemaker=pacemaker_status(arguments.get("pacemaker") and "pacemaker" in running),
         now=time.time(),
     )

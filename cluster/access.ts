@@ -4,6 +4,9 @@ import { type MemberPaths, memberPaths, postgresPrograms, socketDirectory } from
 import { Unreachable } from "../remote/errors.ts";
 import type { RemoteHost, RemoteHosts } from "../remote/host.ts";
 import { connectPostgres, type SqlSession } from "../remote/postgres.ts";
+import type { FailoverManager } from "./managers/manager.ts";
+import { noManager } from "./managers/none.ts";
+import { pacemakerManager } from "./managers/pacemaker.ts";
 
 export interface SessionOptions {
   /** Default 10. */
@@ -19,6 +22,8 @@ export interface MemberAccess {
   readonly host: RemoteHost;
   readonly paths: MemberPaths;
   readonly programs: string;
+  /** Of its cluster. */
+  readonly manager: FailoverManager;
   /** A session as postgres over the Unix socket; the caller closes it. */
   connect(options?: SessionOptions): Promise<SqlSession>;
 }
@@ -27,28 +32,44 @@ export interface MemberAccess {
 export interface ClusterAccess {
   readonly group: Group;
   readonly members: readonly MemberAccess[];
+  readonly manager: FailoverManager;
   member(name: string): MemberAccess;
   /** Those that the last `up` declared and this one does not. Undefined: nobody was removed. */
   readonly removed?: ClusterAccess | undefined;
 }
 
-export function accessCluster(group: Group, hosts: RemoteHosts): ClusterAccess {
-  const members = group.members.map((declaration) => accessMember(group, declaration, hosts));
+export function accessCluster(group: Group, hosts: RemoteHosts, manager = managerOf(group, hosts)): ClusterAccess {
+  const members = group.members.map((declaration) => accessMember(group, declaration, hosts, manager));
   return {
     group,
     members,
+    manager,
     member(name) {
       const found = members.find((member) => member.name === name);
-      return found ?? accessMember(group, memberOf(group, name), hosts);
+      return found ?? accessMember(group, memberOf(group, name), hosts, manager);
     },
   };
+}
+
+function managerOf(group: Group, hosts: RemoteHosts): FailoverManager {
+  if (group.failover.manager === "none") return noManager;
+  return pacemakerManager(
+    group,
+    group.members.map((member) => hostOrStub(hosts, member.host)),
+  );
 }
 
 /** The cluster as declared now, and beside it the members that were declared before and are not any more. */
 export function accessDeclared(group: Group, before: Group | undefined, hosts: RemoteHosts): ClusterAccess {
   const gone = (before?.members ?? []).filter((old) => !group.members.some(({ name }) => name === old.name));
   const access = accessCluster(group, hosts);
-  return gone.length === 0 ? access : { ...access, removed: accessCluster({ ...group, members: gone }, hosts) };
+  if (gone.length === 0) return access;
+  return { ...access, removed: accessCluster({ ...group, members: gone }, hosts, keptBack(access.manager)) };
+}
+
+/** The cluster's own manager, for work on members that are no longer its: whoever works on the cluster lets him manage again. */
+function keptBack(manager: FailoverManager): FailoverManager {
+  return { ...manager, standsBack: () => false };
 }
 
 /** The same cluster, as if it had only these members. */
@@ -57,7 +78,12 @@ export function someOf(access: ClusterAccess, names: readonly string[]): Cluster
   return { ...access, group: { ...access.group, members: members.map(({ declaration }) => declaration) }, members };
 }
 
-function accessMember(group: Group, declaration: MemberDeclaration, hosts: RemoteHosts): MemberAccess {
+function accessMember(
+  group: Group,
+  declaration: MemberDeclaration,
+  hosts: RemoteHosts,
+  manager: FailoverManager,
+): MemberAccess {
   const host = hostOrStub(hosts, declaration.host);
   return {
     declaration,
@@ -65,6 +91,7 @@ function accessMember(group: Group, declaration: MemberDeclaration, hosts: Remot
     host,
     paths: memberPaths(group.cluster, declaration.name),
     programs: postgresPrograms(group.postgresVersion),
+    manager,
     connect: (options = {}) =>
       connectPostgres(host, {
         socketDirectory,

@@ -7,7 +7,9 @@ const loader =
   "import sys,os;n=int(sys.stdin.readline());exec(compile(sys.stdin.read(n),'pgha_agent','exec'),{'__name__':'__main__'})";
 
 /** Arguments are texts and numbers, lists and objects of them: what both JSON and Python write in the same way. */
-export type AgentArguments = { readonly [key: string]: string | number | readonly string[] | AgentArguments };
+export interface AgentArguments {
+  readonly [key: string]: string | number | readonly (string | AgentArguments)[] | AgentArguments;
+}
 
 function agentCommand(verb: string, values: AgentArguments, limitSeconds: number, purpose: string) {
   return {

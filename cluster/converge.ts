@@ -24,7 +24,7 @@ import { type Reporter, stopIfCancelled } from "./reporter.ts";
 import { admitPrimary, unmarkStandby } from "./restore.ts";
 import { retireRemoved } from "./retire.ts";
 import { ensureReplicationRole, ensureSlots, ensureSuperuserPassword } from "./roles.ts";
-import { startService } from "./service.ts";
+import { ensureBootStart, startService } from "./service.ts";
 import { lookAtStrays } from "./strays.ts";
 import { streamingStandbys, waitUntilStreaming } from "./streaming.ts";
 import { waitFor } from "./waitFor.ts";
@@ -161,10 +161,13 @@ async function ensureRunning(
   observation: ReachedMember,
   reporter: Reporter,
 ): Promise<void> {
-  if (observation.postgres !== undefined) return;
+  if (observation.postgres !== undefined) {
+    if (observation.local.unitEnabled === member.manager.startsMembers) await ensureBootStart(member);
+    return;
+  }
   lock.assertHeld();
   reporter.progress(`${member.name}: starting PostgreSQL`);
-  await startService(member, startLimitSeconds);
+  await startService(member, lock, startLimitSeconds);
 }
 
 async function ensureStandby(

@@ -5,6 +5,7 @@ import { memberHealth, slotsInUse } from "../model/health.ts";
 import { memberPaths } from "../model/names.ts";
 import type { MemberObservation } from "../model/observation.ts";
 import { namedPrimary, observePrimary } from "../model/observedPrimary.ts";
+import { leftStandingBack } from "../model/pacemaker/view.ts";
 import { renderConfiguration, renderRole, steadyRole } from "../model/rendering.ts";
 import type { Applied } from "../model/situation.ts";
 import { switchBackOf } from "../model/switchBack.ts";
@@ -59,6 +60,7 @@ export function stateOf(
     if (names.length > 0) alterSystem[seen.member] = Object.fromEntries(names.map((name) => [name, "set"] as const));
   }
   const unfinished = unfinishedWork(observations);
+  const standsBack = leftStandingBack(group, observations);
   const switchBack = switchBackOf(group, observed, observations, now);
   return {
     primary: named ?? before.primary,
@@ -67,6 +69,7 @@ export function stateOf(
     ...(unfinished === undefined ? {} : { unfinished }),
     ...(group.onDrift === "switchBack" ? { switchBackDue: switchBack?.due ?? false } : {}),
     ...(switchBack?.waitsFor === undefined ? {} : { switchBackWaitsFor: switchBack.waitsFor }),
+    ...(standsBack === undefined ? {} : { standsBack }),
     ...(Object.keys(unhealthy).length === 0 ? {} : { unhealthy }),
     ...(Object.keys(inUse).length === 0 ? {} : { slotsInUse: inUse }),
     ...(Object.keys(unreachable).length === 0 ? {} : { unreachable }),

@@ -50,6 +50,7 @@ export async function handOver(
   let armed: ArmedOutage | undefined;
   try {
     armed = await armOutage(access, { ...parties, changed: [target, ...rePointed] }, lock);
+    await access.manager.standBack(lock);
     reporter.progress(`quieting ${old.name} and ${target.name}`);
     await withSessions([old, target], checkpointLimitSeconds, ([oldSession, targetSession]) =>
       quietDown(access, { old: oldSession, target: targetSession }, target, rePointed),

@@ -8,6 +8,7 @@ import {
   type PostgresFacts,
   reachedMembers,
 } from "../model/observation.ts";
+import { type PacemakerStatus, parseStatus } from "../model/pacemaker/status.ts";
 import { ownSettings } from "../model/settings.ts";
 import { HostKeyRefused, RemoteError } from "../remote/errors.ts";
 import type { SqlSession } from "../remote/postgres.ts";
@@ -78,6 +79,7 @@ const localSchema = z.object({
   freeBytes: z.number(),
   walFreeBytes: z.number(),
   failoverManagers: z.array(z.string()),
+  pacemaker: z.string().nullable(),
   now: z.number(),
 });
 
@@ -100,13 +102,14 @@ async function observeLocal(access: ClusterAccess, member: MemberAccess): Promis
       givenUp: paths.givenUp,
       lock: paths.lock,
       programs: member.programs,
+      pacemaker: access.group.failover.manager === "pacemaker" ? 1 : 0,
     },
     localSchema,
     { limitSeconds: 20, purpose: `observe member ${member.name} of ${access.group.cluster}` },
   );
   const answeredAt = Date.now() / 1000;
   const { marker, journal, givenUp, controlData, dataToken, walDirectory, ...more } = answer;
-  const { ticket, switch: switched, gate, channelKey, authorized, now, ...rest } = more;
+  const { ticket, switch: switched, gate, channelKey, authorized, now, pacemaker, ...rest } = more;
   return {
     ...rest,
     dataToken: dataToken ?? undefined,
@@ -128,11 +131,21 @@ async function observeLocal(access: ClusterAccess, member: MemberAccess): Promis
     gate: gate ?? undefined,
     channelKey: channelKey ?? undefined,
     authorized: authorized ?? undefined,
+    pacemaker: pacemaker === null ? undefined : pacemakerStatus(pacemaker),
     clock: {
       aheadSeconds: now - (askedAt + answeredAt) / 2,
       uncertainSeconds: (answeredAt - askedAt) / 2,
     },
   };
+}
+
+/** What cannot be read is no answer: who is primary does not depend on it. */
+function pacemakerStatus(text: string): PacemakerStatus {
+  try {
+    return parseStatus(text);
+  } catch (error) {
+    return { running: false, reason: messageOf(error) };
+  }
 }
 
 /** A file of ours on the host; one that cannot be read makes its member unknown, for nobody may guess what it said. */

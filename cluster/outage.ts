@@ -58,7 +58,11 @@ interface Handover {
  */
 export async function armOutage(access: ClusterAccess, handover: Handover, lock: ClusterLock): Promise<ArmedOutage> {
   const { old, target, seen } = handover;
-  const common = { epoch: lock.epoch, timeline: seen.timeline, systemIdentifier: seen.systemIdentifier };
+  // Without a `nic` the host looks for the one in the same network.
+  const addresses = Object.values(access.group.virtualIps).map(({ address, prefix, nic = "" }) => {
+    return { address, prefix, nic };
+  });
+  const common = { addresses, epoch: lock.epoch, timeline: seen.timeline, systemIdentifier: seen.systemIdentifier };
   const [take] = await Promise.all([
     startUnit(target, "take", { ...common, acknowledgeSeconds }),
     ...handover.changed.map(async (member) => {

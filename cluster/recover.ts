@@ -38,6 +38,7 @@ export async function recoverHandover(
   const reached = access.members.filter((member) =>
     observations.some((seen) => seen.member === member.name && seen.reached),
   );
+  if (recovery.kind !== "stop") await access.manager.standBack(lock);
   const scene: Scene = { access, lock, observations, journal, reached, reporter };
   await carryOut(scene, recovery);
   // One that is not told keeps what it holds: with the others behind the new primary, it can do no harm with it.
@@ -131,7 +132,7 @@ async function goForward({ access, journal, observations, reached, lock, reporte
     reporter.progress(`${target.name} was promoted, and is started`);
     // Its gate waits for the old primary's word, which is not given while somebody holds the cluster, as we do.
     await admitPrimary(target, lock);
-    await startService(target, 300);
+    await startService(target, lock, 300);
   }
   await completePromotion(target, lock);
   await waitFor(`${target.name} to be writable`, 120, () =>
@@ -151,7 +152,7 @@ async function goForward({ access, journal, observations, reached, lock, reporte
     await giveWay(old, journal, lock);
     await stopService(old, lock, 120);
     await layRole(access, old, steadyRole);
-    await startService(old, 300);
+    await startService(old, lock, 300);
   }
   await resetSlots(access, old, lock, reporter);
 }

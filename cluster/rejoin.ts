@@ -81,7 +81,7 @@ async function follow(back: Return, seen: ReachedMember, formerPrimary: boolean)
       await stopService(member, lock, stopLimitSeconds);
       await markStandby(member, lock);
     }
-    await startService(member, startLimitSeconds);
+    await startService(member, lock, startLimitSeconds);
   }
   if (!formerPrimary) return ensureSlots(access, member);
   await resetSlots(access, member, lock, reporter);
@@ -107,7 +107,7 @@ async function rewind(back: Return, observations: readonly MemberObservation[]):
   if (rewound.kind === "broken off") {
     return cloneInstead(back, await lookAgain(back), `its rewind broke off (${rewound.reason})`, told);
   }
-  await startService(member, startLimitSeconds);
+  await startService(member, lock, startLimitSeconds);
   await resetSlots(access, member, lock, reporter);
   await waitUntilFollows(back);
   const text = `${member.name} was rewound to ${plan.own.fromLsn} and follows ${primary.name}${after(back)}`;
@@ -172,9 +172,9 @@ async function startClone(back: Return, kept: readonly string[]): Promise<void> 
 }
 
 async function start(back: Return, kept: readonly string[]): Promise<void> {
-  const { access, member, primary, reporter } = back;
+  const { access, lock, member, primary, reporter } = back;
   await layRole(access, member, steadyRole);
-  await startService(member, startLimitSeconds);
+  await startService(member, lock, startLimitSeconds);
   await ensureSlots(access, member);
   await waitUntilFollows(back);
   reporter.info([`${member.name} was cloned anew and follows ${primary.name}${after(back)}`, ...kept].join("\n"));

@@ -46,7 +46,7 @@ export async function stopReplayed(member: MemberAccess, lock: Hold, seen: Reach
     if (!local.standbySignal || hasReplayed) return undefined;
   }
   try {
-    if (postgres === undefined) await startService(member, startLimitSeconds);
+    if (postgres === undefined) await startService(member, lock, startLimitSeconds);
     await withSession(member, (session) => waitUntilReplayed(session, member.name, end, replayLimitSeconds));
   } catch (error) {
     if (!(error instanceof WaitedTooLong)) throw error;

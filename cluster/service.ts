@@ -2,15 +2,31 @@ import type { MemberAccess } from "./access.ts";
 import { type Hold, orderUnderLock } from "./order.ts";
 import { WaitedTooLong, waitFor } from "./waitFor.ts";
 
-/** Enables and starts the member's unit; returns once PostgreSQL accepts connections. */
-export async function startService(member: MemberAccess, limitSeconds: number): Promise<void> {
+/**
+ * Starts the member's unit, with the failover manager out of the way; returns once PostgreSQL accepts connections. At boot it
+ * starts by itself where no manager does that.
+ */
+export async function startService(member: MemberAccess, lock: Hold, limitSeconds: number): Promise<void> {
   const { unit } = member.paths;
+  await member.manager.standBack(lock);
+  await ensureBootStart(member);
   await member.host.must({
-    argv: ["sh", "-c", `systemctl reset-failed "$1" 2>/dev/null; systemctl enable --now --no-block "$1"`, "sh", unit],
+    argv: ["sh", "-c", `systemctl reset-failed "$1" 2>/dev/null; systemctl start --no-block "$1"`, "sh", unit],
     limitSeconds: 30,
     purpose: `start ${unit}`,
   });
   await waitForService(member, limitSeconds);
+}
+
+/** Enables the member's unit, or disables it where the failover manager starts the members. Whether it runs is left as it is. */
+export async function ensureBootStart(member: MemberAccess): Promise<void> {
+  const { unit } = member.paths;
+  const verb = member.manager.startsMembers ? "disable" : "enable";
+  await member.host.must({
+    argv: ["systemctl", "--quiet", verb, unit],
+    limitSeconds: 30,
+    purpose: `${verb} ${unit}`,
+  });
 }
 
 /** Until a session can be opened; a unit that failed ends the wait at once, with its last log lines. */
@@ -50,6 +66,7 @@ export async function stopService(
   { forGood = false }: { readonly forGood?: boolean } = {},
 ): Promise<void> {
   const { unit } = member.paths;
+  await member.manager.standBack(lock);
   const answer = await orderUnderLock(member, lock, {
     verb: "stop",
     values: { unit, limitSeconds, forGood: forGood ? 1 : 0 },

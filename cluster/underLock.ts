@@ -26,10 +26,36 @@ export async function underLock<T>(
   try {
     const observations = await observeMembers(access);
     refuseUnlocked(access, lock, observations);
-    return await work(lock, observations);
+    return await withManagerBack(access, lock, observations, reporter, () => work(lock, observations));
   } finally {
     await lock.release();
   }
+}
+
+/** Whatever `work` let the failover manager stand back for, or one before it that was cut off: he manages again afterwards. */
+async function withManagerBack<T>(
+  access: ClusterAccess,
+  lock: ClusterLock,
+  before: readonly MemberObservation[],
+  reporter: Reporter,
+  work: () => Promise<T>,
+): Promise<T> {
+  const { manager } = access;
+  const resume = async () => {
+    if (!manager.standsBack(before)) return;
+    lock.assertHeld();
+    await manager.resume(await observeMembers(access), reporter);
+  };
+  let result: T;
+  try {
+    result = await work();
+  } catch (error) {
+    // Why the work failed is what a person needs to know; whoever took the cluster over lets the manager resume.
+    await resume().catch((left: unknown) => reporter.warn(left instanceof Error ? left.message : String(left)));
+    throw error;
+  }
+  await resume();
+  return result;
 }
 
 async function whatMayRun(access: ClusterAccess): Promise<string | undefined> {

@@ -20,7 +20,7 @@ export interface PostgresClusterArgs {
 export class PostgresCluster extends pulumi.ComponentResource {
   /** The observed primary. */
   readonly primary: pulumi.Output<string>;
-  /** A connection string for libpq that finds the primary by itself, wherever it is. */
+  /** A connection string for libpq that finds the primary, wherever it is: its virtual IP, or all members. */
   readonly connectionString: pulumi.Output<string>;
   /** Of the role postgres, secret. Undefined only while it is not known yet, at the preview of a creation. */
   readonly superuserPassword: pulumi.Output<string | undefined>;
@@ -64,6 +64,12 @@ export class PostgresCluster extends pulumi.ComponentResource {
 }
 
 function connectionString(cluster: ClusterDeclaration): string {
+  const virtual = cluster.virtualIps.primary?.address;
+  const port = cluster.members[0]?.port ?? 5432;
+  if (virtual !== undefined) {
+    const host = virtual.includes(":") ? `[${virtual}]` : virtual;
+    return `postgresql://${host}:${port}/postgres?connect_timeout=2`;
+  }
   const hosts = cluster.members.map((member) => `${member.serviceAddress}:${member.port}`).join(",");
   return `postgresql://${hosts}/postgres?target_session_attrs=read-write&connect_timeout=2`;
 }

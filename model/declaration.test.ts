@@ -43,6 +43,7 @@ describe("a stack file without faults", () => {
       walSegmentSize: "16MB",
       slotSizeLimit: "10GB",
       failover: { manager: "none" },
+      virtualIps: {},
       onDrift: "adopt",
       switchBackAfter: "10min",
       rejoin: "auto",
@@ -382,15 +383,10 @@ describe("one fault of a cluster", () => {
     ],
     [
       "a failover manager of later",
-      { failover: { manager: "pacemaker" } },
+      { failover: { manager: "repmgr" } },
       [
-        'failover.manager: found pacemaker, expected "none". Pacemaker, pgpool and repmgr are not available in this version.',
+        'failover.manager: found repmgr, expected a manager: "none" or "pacemaker". pgpool and repmgr are not available in this version.',
       ],
-    ],
-    [
-      "virtual IPs",
-      { virtualIps: { primary: "198.51.100.50/24" } },
-      ["virtualIps: found virtual IPs, expected no such key: it is not available in this version. Remove it."],
     ],
     [
       "a proxy",

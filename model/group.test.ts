@@ -55,6 +55,8 @@ it("what the component hands over is what the resource reads, and the whole decl
     walSegmentSize: "16MB",
     slotSizeLimit: "10GB",
     socketUsers: ["root"],
+    failover: { manager: "none" },
+    virtualIps: {},
     onDrift: "adopt",
     switchBackAfter: "10min",
     rejoin: "auto",

@@ -33,8 +33,12 @@ export interface Group extends ClusterShape {
 }
 
 const failoverInputs = z.discriminatedUnion("manager", [
-  z.object({ manager: z.literal("none") }),
   z.object({
+    /** Nobody. */
+    manager: z.literal("none"),
+  }),
+  z.object({
+    /** Corosync and Pacemaker. */
     manager: z.literal("pacemaker"),
     /** The resource agent. */
     agent: z.literal("paf"),

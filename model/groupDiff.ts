@@ -23,6 +23,8 @@ export interface GroupState {
   readonly switchBackDue?: boolean | undefined;
   /** What it waits for, when another member is primary and it is not due. */
   readonly switchBackWaitsFor?: string | undefined;
+  /** Why the failover manager still leaves the cluster alone, when an `up` that let him stand back was cut off. */
+  readonly standsBack?: string | undefined;
   readonly unhealthy?: Readonly<Record<string, string>> | undefined;
   /** Slots named as ours, for no member, with which somebody streams all the same. Told, but no change. */
   readonly slotsInUse?: Readonly<Record<string, string>> | undefined;
@@ -75,6 +77,8 @@ const compared = [
   "walSegmentSize",
   "slotSizeLimit",
   "socketUsers",
+  "failover",
+  "virtualIps",
   "onDrift",
   "switchBackAfter",
   "maintenanceWindow",
@@ -121,7 +125,8 @@ function otherChanges(
   for (const name of passwords) {
     if (news[name] !== undefined && news[name] !== state[name]) declared[name] = { kind: "update" };
   }
-  const repairs: Record<string, PropertyChange> = {};
+  const repairs: Record<string, PropertyChange> =
+    state.standsBack === undefined ? {} : { standsBack: { kind: "delete" } };
   // Read looks at the members of the last `up`: those that are no longer declared are not repaired.
   const isDeclared = (member: string) => member in news.members;
   for (const member of Object.keys(state.unhealthy ?? {}).filter(isDeclared))

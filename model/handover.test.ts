@@ -34,6 +34,19 @@ describe("the plan of a switchover", () => {
     });
   });
 
+  it("lets Pacemaker stand back, moves the addresses with the promotion, and lets it manage again at the end", () => {
+    const failover = { manager: "pacemaker", agent: "paf", corosync: "main" } as const;
+    const virtualIps = { primary: { address: "198.51.100.50", prefix: 24 } };
+    const texts = Object.fromEntries(
+      planSwitchover(group({ failover, virtualIps }), "pg1", "pg2", all).steps.map(({ step, text }) => [step, text]),
+    );
+    expect(texts).toMatchObject({
+      arm: "write the journal, let pg1 and pg2 stand ready; Pacemaker stands back",
+      promote: "promote pg2, which takes over 198.51.100.50",
+      resume: "Pacemaker manages again, once it says that it would change nothing",
+    });
+  });
+
   const outage = (plan: ReturnType<typeof planSwitchover>) =>
     plan.steps.filter((step) => step.outage).map((step) => step.step);
 

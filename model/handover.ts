@@ -33,12 +33,18 @@ export function planSwitchover(group: Group, from: string, to: string, streaming
   const third = othersOf(group, from).filter((member) => member.name !== to && streaming.has(member.name));
   // Re-pointed members no longer acknowledge to the old primary: only the target does.
   const rePointed = neededStandbys(group) <= 1 ? third.map((member) => member.name) : [];
+  const managed = group.failover.manager === "pacemaker";
+  const addresses = Object.values(group.virtualIps).map(({ address }) => address);
   const late = needsOldPrimary(group, from, to, streaming);
   const steps: Step[] = [
     { step: "observe", outage: false, text: "lock the members, read each of them" },
     { step: "pre-flight", outage: false, text: "run the checks above again" },
     { step: "plan", outage: false, text: "compare with what preview saw; refuse if the primary or the timeline moved" },
-    { step: "arm", outage: false, text: `write the journal, let ${from} and ${to} stand ready` },
+    {
+      step: "arm",
+      outage: false,
+      text: `write the journal, let ${from} and ${to} stand ready${managed ? "; Pacemaker stands back" : ""}`,
+    },
     {
       step: "quiet",
       outage: false,
@@ -53,9 +59,19 @@ export function planSwitchover(group: Group, from: string, to: string, streaming
       outage: true,
       text: `${to} has the whole shutdown checkpoint of ${from}; otherwise ${from} comes back`,
     },
-    { step: "promote", outage: true, text: `promote ${to}` },
+    {
+      step: "promote",
+      outage: true,
+      text: addresses.length === 0 ? `promote ${to}` : `promote ${to}, which takes over ${addresses.join(", ")}`,
+    },
     { step: "follow", outage: late, text: `${from} follows ${to} without rewind, the others without restart` },
-    { step: "resume", outage: false, text: "nothing to resume: no failover manager" },
+    {
+      step: "resume",
+      outage: false,
+      text: managed
+        ? "Pacemaker manages again, once it says that it would change nothing"
+        : "nothing to resume: no failover manager",
+    },
     { step: "verify", outage: false, text: "everybody streams, the synchronous rule holds" },
   ];
   return { from, to, rePointed, steps };

@@ -65,7 +65,10 @@ function problemOf(
   if (left.length > 0) return `slot of no member, holds WAL back: ${left.map((slot) => slot.name).join(", ")}`;
   const channel = channelProblem(group, observation, observations);
   if (channel !== undefined) return channel;
-  if (!local.unitEnabled) return "service not enabled at boot";
+  const ours = group.failover.manager === "none";
+  if (local.unitEnabled !== ours) {
+    return ours ? "service not enabled at boot" : "service enabled at boot, where the failover manager starts it";
+  }
   if (member === primary.name) {
     if (postgres.inRecovery) return "is a standby, not the primary";
     if (local.standbySignal) return "its next restart would be as a standby (standby.signal)";

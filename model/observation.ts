@@ -1,4 +1,5 @@
 import type { Lsn } from "./lsn.ts";
+import type { PacemakerStatus } from "./pacemaker/status.ts";
 import type { TimelineEnd } from "./timeline.ts";
 
 /** What stands beside a member's data, so that nobody mistakes foreign, lost or half-made data for ours. */
@@ -120,6 +121,8 @@ export interface LocalFacts {
   readonly clock: { readonly aheadSeconds: number; readonly uncertainSeconds: number };
   /** Failover managers whose service runs on the host: "pacemaker", "patroni", "repmgrd", … */
   readonly failoverManagers: readonly string[];
+  /** What Pacemaker on its host says; undefined where it does not run, does not answer, or is not declared. */
+  readonly pacemaker?: PacemakerStatus | undefined;
   readonly lock: LockState;
 }
 

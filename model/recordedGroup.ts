@@ -64,6 +64,7 @@ const recordedGroup: z.ZodType<RecordedGroup> = z.object({
   unfinished: z.string().optional(),
   switchBackDue: z.boolean().optional(),
   switchBackWaitsFor: z.string().optional(),
+  standsBack: z.string().optional(),
   unhealthy: byMember.optional(),
   slotsInUse: byMember.optional(),
   unreachable: byMember.optional(),

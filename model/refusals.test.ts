@@ -39,6 +39,28 @@ describe("changes that a cluster which exists cannot take", () => {
     ]);
   });
 
+  it("refuses a first virtual IP, and to do without one, where PostgreSQL runs: it would not listen there", () => {
+    const first = { ...declared, virtualIps: { primary: { address: "198.51.100.50", prefix: 24 } } };
+    const second = {
+      ...first,
+      virtualIps: { ...first.virtualIps, replication: { address: "203.0.113.50", prefix: 24 } },
+    };
+    expect(refusedChanges(first, declared, [runningPrimary])).toEqual([
+      {
+        path: ["pgha:clusters", "orders", "virtualIps"],
+        found: "the first one, on a running cluster",
+        expected:
+          "no change between none and some: it changes listen_addresses, which takes effect only after a restart",
+        remedy: "Write them as they were. Virtual IPs are declared when the cluster is created.",
+      },
+    ]);
+    expect(refusedChanges(declared, first, [runningPrimary])).toMatchObject([
+      { found: "none any more, on a running cluster" },
+    ]);
+    expect(refusedChanges(second, first, [runningPrimary])).toEqual([]);
+    expect(refusedChanges(first, declared, [stopped("pg1")])).toEqual([]);
+  });
+
   it("refuses to move a member, in every way in which it could be moved", () => {
     const moved = { ...pg1, host: "pg9", port: 5433, dataDirectory: "/srv/orders", walDirectory: "/wal/orders" };
     const faults = refusedChanges({ ...declared, members: { pg1: moved } }, declared, [runningPrimary]);

@@ -23,6 +23,16 @@ export function refusedChanges(
         });
       }
     }
+    const [before, after] = [olds, news].map(({ virtualIps }) => Object.keys(virtualIps).length > 0);
+    if (before !== after && reachedMembers(observations).some((seen) => seen.postgres !== undefined)) {
+      faults.push({
+        path: at("virtualIps"),
+        found: after ? "the first one, on a running cluster" : "none any more, on a running cluster",
+        expected:
+          "no change between none and some: it changes listen_addresses, which takes effect only after a restart",
+        remedy: "Write them as they were. Virtual IPs are declared when the cluster is created.",
+      });
+    }
     faults.push(...renamingFaults(placesOf(olds), placesOf(news)));
     for (const [name, member] of Object.entries(news.members)) {
       const old = olds.members[name];

@@ -14,6 +14,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ClusterAccess, MemberAccess } from "../cluster/access.ts";
 import { writeJournal } from "../cluster/journal.ts";
+import type { FailoverManager } from "../cluster/managers/manager.ts";
+import { noManager } from "../cluster/managers/none.ts";
 import type { Reporter } from "../cluster/reporter.ts";
 import { underLock } from "../cluster/underLock.ts";
 import { memberPaths } from "../model/names.ts";
@@ -63,11 +65,12 @@ beforeEach(() => {
       host: hostOf(name),
       paths,
       programs: directory,
+      manager: noManager,
       connect: () => Promise.reject(new Error("no PostgreSQL here")),
     };
   });
   const member = (name: string) => members.find((one) => one.name === name) as MemberAccess;
-  access = { group: declared, members, member };
+  access = { group: declared, members, manager: noManager, member };
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -119,6 +122,37 @@ describe("the lock of a cluster", { timeout: 30_000 }, () => {
     const failed = refusal(underLock(access, silent, () => Promise.reject(new Error("the clone failed"))));
     expect(await failed).toBe("the clone failed");
     expect(locks()).toEqual(["1 free", "1 free", "1 free"]);
+  });
+
+  describe("with a failover manager that stands back", () => {
+    const standing = (resume: FailoverManager["resume"]): ClusterAccess => ({
+      ...access,
+      manager: { startsMembers: true, standBack: () => Promise.resolve(), standsBack: () => true, resume },
+    });
+
+    it("lets him manage again while the members are still held, by what they say then", async () => {
+      const heard: string[] = [];
+      const resume: FailoverManager["resume"] = async (seen) => {
+        heard.push(`resumed by ${seen.length}`, ...locks());
+      };
+      await underLock(standing(resume), silent, async () => heard.push("worked"));
+      expect(heard).toEqual(["worked", "resumed by 3", "1 held", "1 held", "1 held"]);
+    });
+
+    it("lets him manage again after work that failed, and tells why the work failed; that he cannot is a warning", async () => {
+      const warnings: string[] = [];
+      const reporter = { ...silent, warn: (text: string) => warnings.push(text) };
+      const work = () => Promise.reject(new Error("the clone failed"));
+      const refused = standing(() => Promise.reject(new Error("Pacemaker would promote pg3")));
+      expect(await refusal(underLock(refused, reporter, work))).toBe("the clone failed");
+      expect(warnings).toEqual(["Pacemaker would promote pg3"]);
+      expect(locks()).toEqual(["1 free", "1 free", "1 free"]);
+    });
+
+    it("fails when he cannot manage again after work that was done", async () => {
+      const refused = standing(() => Promise.reject(new Error("Pacemaker would promote pg3")));
+      expect(await refusal(underLock(refused, silent, async () => "done"))).toBe("Pacemaker would promote pg3");
+    });
   });
 
   it("goes to exactly one of two that come at once; the other says who holds it, since when, and touches nothing", async () => {

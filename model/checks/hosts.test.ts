@@ -1,7 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { unreachable } from "../../test/support/observations.ts";
+import { instance, pacemaker } from "../../test/support/pacemakerView.ts";
+import { group } from "../../test/support/shapes.ts";
 import { check, evidence, objections, thirdStandby } from "../../test/support/switchover.ts";
 import { checkSwitchover } from "../checks.ts";
+import type { PacemakerView } from "../pacemaker/view.ts";
 
 it("another orchestrator blocks", () => {
   const heldLock = { member: "pg3", holder: "anna@desk", since: "2026-03-01 10:00" };
@@ -27,6 +30,70 @@ it("a failover manager that runs although none is declared warns", () => {
       remedy: "Stop it, or make sure that it leaves this cluster alone: it may promote another member meanwhile.",
     },
   ]);
+});
+
+describe("Pacemaker as the failover manager", () => {
+  const declared = group({ failover: { manager: "pacemaker", agent: "paf", corosync: "main" } });
+  const seen = (overrides: Partial<PacemakerView> = {}) =>
+    check("failover manager", { group: declared, primaryHost: { pacemaker: pacemaker(overrides) } });
+
+  it("is well when it manages the cluster, has quorum, and has promoted the primary", () => {
+    expect(seen()).toEqual({
+      name: "failover manager",
+      verdict: "ok",
+      measured: "Pacemaker, decided by pg2, has promoted pg1",
+      limit: "Pacemaker manages it, with quorum, and nothing failed",
+      remedy: "",
+    });
+  });
+
+  it("warns where it does not manage the cluster yet: nobody fails over then", () => {
+    expect(check("failover manager", { group: declared })).toMatchObject({
+      verdict: "warn",
+      measured: "Pacemaker answers on no host",
+    });
+    expect(seen({ resources: [] })).toMatchObject({ verdict: "warn", measured: "Pacemaker does not know orders yet" });
+  });
+
+  it("blocks while an operator keeps it in maintenance: the switchover would end that", () => {
+    expect(seen({ maintenance: true })).toMatchObject({
+      verdict: "block",
+      measured: "the whole Pacemaker cluster is in maintenance",
+    });
+  });
+
+  it("blocks without quorum, while a node waits to be fenced, and while an instance is blocked", () => {
+    expect(seen({ quorum: false }).verdict).toBe("block");
+    const nodes = pacemaker().nodes.map((node) => (node.name === "pg3" ? { ...node, unclean: true } : node));
+    expect(seen({ nodes })).toMatchObject({
+      verdict: "block",
+      measured: "pg3 is unclean: it must be fenced before what ran there runs elsewhere",
+    });
+    const fencing = [{ target: "pg3", action: "off", status: "pending" as const }];
+    expect(seen({ fencing })).toMatchObject({
+      verdict: "block",
+      measured: "fencing of pg3 (off) is under way",
+    });
+    const resources = [instance("pg1", "Promoted", { blocked: true }), instance("pg2", "Unpromoted")];
+    expect(seen({ resources }).verdict).toBe("block");
+  });
+
+  it("blocks when it has promoted another member than the primary", () => {
+    expect(seen({ resources: [instance("pg1", "Unpromoted"), instance("pg2", "Promoted")] })).toMatchObject({
+      verdict: "block",
+      measured: "Pacemaker has promoted pg2, the primary is pg1",
+    });
+  });
+
+  it("warns of what does not hinder: another node is away, or something failed once", () => {
+    const nodes = pacemaker().nodes.map((node) => (node.name === "pg3" ? { ...node, online: false } : node));
+    expect(seen({ nodes })).toMatchObject({ verdict: "warn", measured: "pg3 is offline" });
+    const failCounts = [{ resource: "pgha-orders", node: "pg1", count: 1, threshold: 5 }];
+    expect(seen({ failCounts })).toMatchObject({ verdict: "warn" });
+    expect(seen({ failCounts: [{ resource: "pgha-orders", node: "pg2", count: 5, threshold: 5 }] }).verdict).toBe(
+      "block",
+    );
+  });
 });
 
 describe("clocks", () => {

@@ -1,4 +1,14 @@
+import { memberOf } from "../group.ts";
 import { reachedMembers } from "../observation.ts";
+import { pacemakerProblems } from "../pacemaker/explain.ts";
+import {
+  maintenanceOf,
+  managesCluster,
+  ownResources,
+  type PacemakerView,
+  pacemakerView,
+  promotedMember,
+} from "../pacemaker/view.ts";
 import { block, type Check, ok, type Subject, secondsText, warn } from "./check.ts";
 
 export function lockCheck({ heldLock }: Subject): Check {
@@ -13,8 +23,66 @@ export function lockCheck({ heldLock }: Subject): Check {
   );
 }
 
+/** Who fails over must be well, and in his place: a switchover lets him stand back for its time and manage again. */
+export function managerCheck(subject: Subject): Check {
+  return subject.group.failover.manager === "pacemaker" ? pacemakerCheck(subject) : strangersCheck(subject);
+}
+
+function pacemakerCheck({ group, from, to, observations }: Subject): Check {
+  const name = "failover manager";
+  const limit = "Pacemaker manages it, with quorum, and nothing failed";
+  const status = pacemakerView(observations);
+  if (status === undefined || !managesCluster(status, group.cluster)) {
+    return warn(
+      name,
+      status === undefined ? "Pacemaker answers on no host" : `Pacemaker does not know ${group.cluster} yet`,
+      limit,
+      "Run `pulumi up` to its end: until then nobody fails over.",
+    );
+  }
+  const maintenance = maintenanceOf(status, group.cluster);
+  if (maintenance !== undefined) {
+    return block(
+      name,
+      maintenance,
+      limit,
+      "Whoever set it may need it: end it first (pcs, crm_resource, crm_attribute).",
+    );
+  }
+  const own = ownResources(status, group.cluster);
+  const hosts = [from, to].map((member) => memberOf(group, member).host);
+  const all = pacemakerProblems(status, own);
+  const hindering = pacemakerProblems(hindrances(status, hosts), own);
+  if (hindering.length > 0) {
+    return block(name, hindering.join("; "), limit, "Put that right: `crm_mon -1` on a host tells more.");
+  }
+  const promoted = promotedMember(status, group);
+  if (promoted !== from) {
+    return block(
+      name,
+      `Pacemaker has promoted ${promoted ?? "nobody"}, the primary is ${from}`,
+      limit,
+      "Let it look again (`crm_resource --refresh`), and see why it believes so.",
+    );
+  }
+  if (all.length > 0) {
+    return warn(name, all.join("; "), limit, "It does not hinder this, but look at it: `crm_mon -1` on a host.");
+  }
+  return ok(name, `Pacemaker, decided by ${status.coordinator}, has promoted ${from}`, limit);
+}
+
+/** What of it concerns these nodes, or everybody: that another node is away, or something failed once, hinders nobody. */
+function hindrances(status: PacemakerView, hosts: readonly string[]): PacemakerView {
+  return {
+    ...status,
+    nodes: status.nodes.filter((node) => node.unclean || hosts.includes(node.name)),
+    failedActions: [],
+    failCounts: status.failCounts.filter(({ node, count, threshold }) => hosts.includes(node) && count >= threshold),
+  };
+}
+
 /** With `failover.manager: none` nobody is to fail over: one that runs all the same may promote in the middle of ours. */
-export function managerCheck({ observations }: Subject): Check {
+function strangersCheck({ observations }: Subject): Check {
   const name = "failover manager";
   const running = reachedMembers(observations).flatMap(({ member, local }) =>
     local.failoverManagers.map((manager) => `${manager} runs on ${member}`),

@@ -94,6 +94,7 @@ describe("observe", () => {
       unitEnabled: false,
       files: {},
       failoverManagers: [],
+      pacemaker: null,
     });
     expect(walFreeBytes).toBeGreaterThan(0);
     expect(freeBytes).toBeGreaterThan(0);

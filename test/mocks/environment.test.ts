@@ -270,6 +270,8 @@ describe("a cluster", () => {
     });
     expect(propsOf(found, "pgha:index:ReplicationGroup orders")).toEqual({
       cluster: "orders",
+      failover: { manager: "none" },
+      virtualIps: {},
       postgresVersion: 17,
       members: {
         pg1: member(1),

@@ -1,0 +1,9 @@
+import type { FailoverManager } from "./manager.ts";
+
+/** Nobody fails over; systemd starts the members after a boot, and a process that died in place. */
+export const noManager: FailoverManager = {
+  startsMembers: false,
+  standBack: () => Promise.resolve(),
+  standsBack: () => false,
+  resume: () => Promise.resolve(),
+};

@@ -1,0 +1,37 @@
+import { childOf, childrenOf, parseXml } from "./xml.ts";
+
+/** One thing that Pacemaker would do if it managed again. */
+export interface PlannedAction {
+  /** "Promote", "Start", "Stop", "Move", "Restart", … */
+  readonly action: string;
+  /** Of a clone's instance with its number: "pgha-orders:1". */
+  readonly resource: string;
+  /** Where, or where to. */
+  readonly node?: string | undefined;
+}
+
+/** What would be done to resources by what `crm_simulate --simulate --output-as=xml` printed. */
+export function plannedActions(xml: string): PlannedAction[] {
+  const actions = childOf(parseXml(xml, "crm_simulate"), "actions");
+  return childrenOf(actions, "rsc_action").map(({ attributes }) => ({
+    action: attributes.action ?? "",
+    resource: attributes.resource ?? "",
+    node: attributes.dest ?? attributes.node,
+  }));
+}
+
+/**
+ * What keeps Pacemaker from managing again: every action on an instance, and on an address any but its start beside the
+ * primary. What it wants with other resources is none of this cluster's business.
+ */
+export function refusedActions(
+  actions: readonly PlannedAction[],
+  own: { readonly resource: string; readonly addresses: readonly string[]; readonly primaryNode: string },
+): string[] {
+  return actions.flatMap(({ action, resource, node }): string[] => {
+    const text = `${action} ${resource}${node === undefined ? "" : ` on ${node}`}`;
+    if (resource.split(":")[0] === own.resource) return [text];
+    if (!own.addresses.includes(resource)) return [];
+    return action === "Start" && node === own.primaryNode ? [] : [text];
+  });
+}

@@ -1,0 +1,73 @@
+import type { Group } from "../group.ts";
+import { memberOf } from "../group.ts";
+import { type MemberObservation, reachedMembers } from "../observation.ts";
+import { pacemakerNames } from "./names.ts";
+import type { RunningStatus } from "./status.ts";
+
+/** What a Pacemaker that runs says. */
+export type PacemakerView = RunningStatus;
+
+/**
+ * What Pacemaker says, by the first member's host that it answers on; one that sees most nodes counts before one that does
+ * not. Undefined: it answers nowhere.
+ */
+export function pacemakerView(observations: readonly MemberObservation[]): PacemakerView | undefined {
+  const answers = reachedMembers(observations).flatMap(({ local: { pacemaker } }) =>
+    pacemaker?.running === true ? [pacemaker] : [],
+  );
+  return answers.find((status) => status.quorum) ?? answers[0];
+}
+
+/** Does it know this cluster? Before `PacemakerCluster` was applied for the first time it does not. */
+export function managesCluster(status: PacemakerView | undefined, cluster: string): boolean {
+  return instancesOf(status, cluster).length > 0;
+}
+
+function instancesOf(status: PacemakerView | undefined, cluster: string) {
+  const { clone } = pacemakerNames(cluster);
+  return (status?.resources ?? []).filter((resource) => resource.clone === clone);
+}
+
+/** The attribute of every node by which a maintenance of ours is told from an operator's. Its value is the epoch of who laid it. */
+export function standsBackAttribute(cluster: string): string {
+  return `pgha-${cluster}-stands-back`;
+}
+
+/** The epoch of the hold under which it was let stand back; undefined when it manages this cluster, or stands back for somebody else. */
+export function standsBackSince(status: PacemakerView | undefined, cluster: string): number | undefined {
+  const name = standsBackAttribute(cluster);
+  const epochs = Object.values(status?.nodeAttributes ?? {}).flatMap((attributes) => attributes[name] ?? []);
+  return epochs.length === 0 ? undefined : Math.max(...epochs.map(Number));
+}
+
+/** Maintenance of this cluster that is not ours: an operator's. In words; undefined when there is none. */
+export function maintenanceOf(status: PacemakerView, cluster: string): string | undefined {
+  if (status.maintenance) return "the whole Pacemaker cluster is in maintenance";
+  const nodes = status.nodes.filter((node) => node.maintenance).map((node) => node.name);
+  if (nodes.length > 0) return `${nodes.join(", ")} is in maintenance`;
+  const left = instancesOf(status, cluster).some((resource) => resource.maintenance || !resource.managed);
+  if (!left || standsBackSince(status, cluster) !== undefined) return undefined;
+  return `${pacemakerNames(cluster).clone} is in maintenance or unmanaged`;
+}
+
+/** The ids of this cluster's resources: its instances, and its addresses. */
+export function ownResources(status: PacemakerView, cluster: string): string[] {
+  const { clone, addressGroup } = pacemakerNames(cluster);
+  const own = status.resources.filter((resource) => resource.clone === clone || resource.group === addressGroup);
+  return [...new Set(own.map((resource) => resource.id))];
+}
+
+/** The member that Pacemaker has promoted. */
+export function promotedMember(status: PacemakerView, group: Group): string | undefined {
+  const promoted = instancesOf(status, group.cluster).find((resource) => resource.role === "Promoted");
+  const node = promoted?.nodes[0];
+  return group.members.find((member) => memberOf(group, member.name).host === node)?.name;
+}
+
+/** That Pacemaker was let stand back and nobody is at work any more: an `up` was cut off. In words; undefined when it is not so. */
+export function leftStandingBack(group: Group, observations: readonly MemberObservation[]): string | undefined {
+  const epoch = standsBackSince(pacemakerView(observations), group.cluster);
+  const held = reachedMembers(observations).some(({ local }) => local.lock.alive);
+  if (epoch === undefined || held) return undefined;
+  return `Pacemaker leaves ${group.cluster} alone since a \`pulumi up\` (epoch ${epoch}) that was cut off`;
+}
