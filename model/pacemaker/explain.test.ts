@@ -113,7 +113,7 @@ describe("what keeps Pacemaker from doing its work", () => {
 
   it("is a failed, blocked, unmanaged or unsettled instance of ours, not one of somebody else's", () => {
     const resources = [
-      instance("pg1", "Promoted", { failed: true, blocked: true }),
+      instance("pg1", "Promoted", { failed: true, blocked: true, managed: false }),
       instance("pg2", "Unpromoted", { failed: true }),
       instance("pg3", "Unpromoted", { managed: false, pending: "Promoting" }),
       instance("pg3", "Started", { id: "web", failed: true }),
@@ -127,13 +127,13 @@ describe("what keeps Pacemaker from doing its work", () => {
   });
 
   it("is an action that failed, with the agent's reason, and how often before it may not run there any more", () => {
-    const failed = { node: "pg1", exitCode: 7, exitStatus: "not running", reason: "", status: "complete" };
+    const failed = { node: "pg1", exitCode: 7, exitStatus: "Not running", reason: "", status: "Done" };
     const failedActions = [
       { ...failed, operation: "pgha-orders_monitor_3000" },
       {
         ...failed,
         operation: "pgha-orders_promote_0",
-        exitStatus: "error",
+        exitStatus: "Error occurred",
         reason: "pg2 is ahead",
         status: "Timed Out",
       },
@@ -145,8 +145,8 @@ describe("what keeps Pacemaker from doing its work", () => {
       { resource: "web", node: "pg2", count: 1, threshold: 5 },
     ];
     expect(problems({ failedActions, failCounts })).toEqual([
-      "pgha-orders_monitor_3000 failed on pg1: not running",
-      "pgha-orders_promote_0 failed on pg1: error, Timed Out: pg2 is ahead",
+      "pgha-orders_monitor_3000 failed on pg1: Not running",
+      "pgha-orders_promote_0 failed on pg1: Error occurred, Timed Out: pg2 is ahead",
       "pgha-orders failed 1 time on pg1; at 5 it may not run there any more",
       "pgha-orders may not run on pg2 any more: it failed INFINITY times, 5 is the limit",
     ]);

@@ -100,7 +100,9 @@ function resourceProblems(status: RunningStatus, resources: readonly string[]): 
         );
       else if (resource.failed) problems.push(`${what} has failed`);
       if (resource.maintenance) problems.push(`${what} is in maintenance: it is not watched or repaired`);
-      else if (!resource.managed) problems.push(`${what} is not managed: Pacemaker does nothing with it`);
+      // What is blocked is not managed either.
+      else if (!resource.managed && !resource.blocked)
+        problems.push(`${what} is not managed: Pacemaker does nothing with it`);
       if (resource.pending !== undefined) problems.push(`${what}: ${resource.pending.toLowerCase()}`);
       return problems;
     });
@@ -110,7 +112,7 @@ function failures(status: RunningStatus, resources: readonly string[]): string[]
   const actions = status.failedActions
     .filter(({ operation }) => resources.some((resource) => operation.startsWith(`${resource}_`)))
     .map(({ operation, node, exitStatus, reason, status: how }) => {
-      const ended = how === "complete" || how === "" ? exitStatus : `${exitStatus}, ${how}`;
+      const ended = ["Done", "complete", ""].includes(how) ? exitStatus : `${exitStatus}, ${how}`;
       return `${operation} failed on ${node}: ${ended}${reason === "" ? "" : `: ${reason}`}`;
     });
   const counts = status.failCounts

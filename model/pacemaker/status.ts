@@ -82,11 +82,11 @@ export interface FailedAction {
   readonly node: string;
   /** In the agent's protocol: 1 error, 7 not running, 8 promoted, 9 promoted and failed, … */
   readonly exitCode: number;
-  /** The same in a word: "not running". */
+  /** The same in words: "Not running". */
   readonly exitStatus: string;
   /** The agent's sentence; empty when it gave none. */
   readonly reason: string;
-  /** "complete", or how it ended without an answer: "Timed Out", … */
+  /** "Done" ("complete" before Pacemaker 3), or how it ended without an answer: "Timed Out", … */
   readonly status: string;
 }
 
