@@ -174,34 +174,36 @@ class Listeners:
         self.clients = {}
         self.met = False  # has anybody connected yet?
         self.told = b""
+        self.turn = threading.Lock()  # one reads lines, another one may tell
 
     def tell(self, **fields):
         say(**fields)  # for the journal of this unit
         line = (to_json(fields) + "\n").encode()
-        self.told += line
-        for client in list(self.clients):
-            self.write(client, line)
+        with self.turn:
+            self.told += line
+            for client in list(self.clients):
+                self.write(client, line)
 
     def write(self, client, data):
         try:
             client.sendall(data)
         except OSError:
-            self.clients.pop(client, None)
-            client.close()
+            self.clients.pop(client, None)  # closed as soon as nobody waits for it any more
 
     def lines(self, seconds, *others):
         """What was said within this time: (client, line), with None for one that left. Returns at once when one of
         `others` can be read."""
         readable, _, _ = select.select([self.server, *self.clients, *others], [], [], seconds)
         said = []
-        for one in readable:
-            if one is self.server:
-                client, _ = self.server.accept()
-                self.met = True
-                self.clients[client] = b""
-                self.write(client, self.told)
-            elif one in self.clients:
-                said += self.read(one)
+        with self.turn:
+            for one in readable:
+                if one is self.server:
+                    client, _ = self.server.accept()
+                    self.met = True
+                    self.clients[client] = b""
+                    self.write(client, self.told)
+                elif one in self.clients:
+                    said += self.read(one)
         return said
 
     def read(self, client):

@@ -48,13 +48,16 @@ def wait_for_go(member, arguments, listeners, channel):
     if not answer or answer.get("event") != "armed":
         found = (answer or {}).get("reason") or channel.close() or "no answer"
         return refuse(listeners, "%s does not wait for the ticket: %s" % (arguments["to"], found))
-    switch = read_switch(member)
-    if switch["epoch"] < epoch or switch["state"] != "armed":
-        refused = arm(member, epoch, switch, lambda: write_switch(member, epoch, "armed"))
-    else:
-        refused = None  # it died while it was armed, and was started again
+    refused = cannot_leave(member, arguments.get("addresses", []))
     if refused is not None:
         return refuse(listeners, refused)
+    switch = read_switch(member)
+    # Else it died while it was armed, and was started again.
+    if switch["epoch"] < epoch or switch["state"] != "armed":
+        refused = arm(member, epoch, switch, lambda: write_switch(member, epoch, "armed"))
+    if refused is not None:
+        return refuse(listeners, refused)
+    answer_again(member)  # what an earlier handover left
     listeners.tell(event="armed")
     while True:
         for _, line in listeners.lines(RETRY_SECONDS, channel):
@@ -136,9 +139,12 @@ def wait_for_shut_down(member, arguments, control, began):
 
 
 def hear_outcome(member, arguments, listeners, channel, tell):
-    """Passes on what the target tells. This member follows as soon as it does not disturb, or is needed."""
+    """Passes on what the target tells. This member follows as soon as it does not disturb, or is needed; its addresses have
+    left by then."""
+    departure = Departure(member, arguments, channel)
     follower = None
     follow_at = None
+    decided = False
     heard = time.monotonic()
     consumed = False
     while True:
@@ -149,21 +155,27 @@ def hear_outcome(member, arguments, listeners, channel, tell):
             heard = now
         if event == "refused" and not consumed:
             return "refused: " + answer.get("reason", "")
-        if event in ("proved", "promoted", "acknowledged"):
+        if event in ("proved", "promoted", "addressed", "acknowledged"):
             tell(event)
-        if event == "consumed":
+        if event == "addressed" or answer is None:
+            departure.taken.set()
+        if event == "consumed" and not consumed:
             consumed = True
+            departure.begin()
             follow_at = now if arguments["neededAtOnce"] else now + 1
         if event in ("acknowledged", "failed") or (answer is None and consumed):
+            decided = True
             follow_at = now
         if answer is None and not consumed or (not consumed and now - heard > SILENCE_SECONDS):
             return "unknown"
         if follower is None and follow_at is not None and now >= follow_at:
-            follower = threading.Thread(target=follow, args=(member, arguments, tell))
+            follower = threading.Thread(target=follow, args=(member, arguments, tell, departure.end))
             follower.start()
-        if follower is not None and (answer is None or event in ("acknowledged", "failed")):
+        if follower is not None and decided and departure.is_over():
             follower.join()
             return "consumed"
+        if answer is None:
+            time.sleep(0.01)  # one that has ended says so at once
 
 
 def settle(member, arguments, tell):
@@ -187,13 +199,17 @@ def settle(member, arguments, tell):
             time.sleep(RETRY_SECONDS)
 
 
-def follow(member, arguments, tell):
-    """As a standby of whoever is writable: always safe, for standby.signal is there."""
+def follow(member, arguments, tell, depart=None):
+    """As a standby of whoever is writable: always safe, for standby.signal is there. It does not answer at an address that
+    moves with the primary."""
     if not wait_until_stopped(member, 120, patience_seconds=LAGGARD_SECONDS):
         return
     with guarded(member["lock"]):
         if not is_unsettled(member, arguments["epoch"]):
             return
+        if depart is not None:
+            depart()
+        leave_addresses(member, arguments.get("addresses", []))
         lay_role(member, arguments["role"])
         write_switch(member, arguments["epoch"], "followed")
         start_unit(member["unit"])
@@ -228,6 +244,7 @@ def restore(member, epoch, limit_seconds, lock_epoch=None):
 
 def start_as_primary(member, epoch):
     """Under the guard, and with the right proved."""
+    answer_again(member)
     unmark_standby(member)
     write_switch(member, epoch, "restored")
     write_pass(member, once=True)

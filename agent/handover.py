@@ -40,8 +40,11 @@ def refuse(listeners, reason):
     return False
 
 
-def linger(listeners):
-    """Until everybody has heard the last word: whoever started this connects at once, or has gone."""
+def linger(listeners, hear=None):
+    """Until everybody has heard the last word: whoever started this connects at once, or has gone. `hear`: gets what is said
+    meanwhile."""
     deadline = time.monotonic() + 10
     while (listeners.clients or not listeners.met) and time.monotonic() < deadline:
-        listeners.lines(0.5)
+        for _, line in listeners.lines(0.5):
+            if hear is not None:
+                hear(line)

@@ -23,6 +23,7 @@ VERBS = {
     "next_start": next_start,
     "stop": stop_member,
     "take_back": take_back,
+    "settle_addresses": settle_addresses,
     "complete": complete,
     "stray": stray,
     "commits": commits,

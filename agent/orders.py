@@ -53,6 +53,7 @@ def give_way(arguments):
 
     def followed():
         stop_give(member, journal)
+        leave_addresses(member, [])
         mark_standby(member)
         if read_switch(member)["epoch"] == journal:
             write_switch(member, journal, "followed")

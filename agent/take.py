@@ -16,7 +16,9 @@ def take(arguments):
     sql, probe = Sql(member), Sql(member)
     try:
         timeline = arguments["timeline"]
-        refused = arm(member, epoch, ticket, lambda: write_ticket(member, epoch, "armed", timeline))
+        refused = cannot_take(arguments.get("addresses", []))
+        if refused is None:
+            refused = arm(member, epoch, ticket, lambda: write_ticket(member, epoch, "armed", timeline))
         if refused is None and sql.ask("select pg_is_in_recovery()", 10) != "t":
             refused = "it is not a standby that answers"
         if refused is None and not probe.connects(10):
@@ -24,6 +26,7 @@ def take(arguments):
         if refused is not None:
             refuse(listeners, refused)
             return
+        leave_addresses(member, [])  # what an earlier handover left
         listeners.tell(event="armed")
         wait_for_ticket(member, arguments, listeners, sql, probe)
     finally:
@@ -79,10 +82,23 @@ def use_ticket(member, arguments, ticket, since, listeners, sql, probe):
         listeners.tell(event="failed", reason=reason)
         complete_promotion(member)
         return
+    arrival = Arrival(member, arguments, listeners)
+    arrival.begin()
+    try:
+        promoted = becomes_primary(member, arguments, listeners, probe)
+    finally:
+        arrival.end()
+    if promoted:
+        linger(listeners, arrival.hear)
+    else:
+        complete_promotion(member)
+
+
+def becomes_primary(member, arguments, listeners, probe):
+    """What follows the order to promote, up to the first commit. False when it does not leave recovery in time."""
     if not wait_until_in_production(member, PROMOTION_SECONDS):
         listeners.tell(event="failed", reason="it did not leave recovery within %s s of its promotion" % PROMOTION_SECONDS)
-        complete_promotion(member)
-        return
+        return False
     listeners.tell(event="promoted")
     probe.send(FIRST_COMMIT)
     record_promotion(member)
@@ -90,7 +106,7 @@ def use_ticket(member, arguments, ticket, since, listeners, sql, probe):
         listeners.tell(event="acknowledged")
     else:
         listeners.tell(event="failed", reason="no commit was acknowledged within %s s" % arguments["acknowledgeSeconds"])
-    linger(listeners)
+    return True
 
 
 def acknowledged(probe, seconds):

@@ -151,9 +151,13 @@ export class PretendHost {
 
   /** Its description, as rendered once that member was taken out. */
   removePeer(name: string): void {
-    const description = JSON.parse(readFileSync(this.memberFile, "utf8")) as { peers: { member: string }[] };
-    const peers = description.peers.filter(({ member }) => member !== name);
-    replace(this.memberFile, JSON.stringify({ ...description, peers }));
+    const { peers } = JSON.parse(readFileSync(this.memberFile, "utf8")) as { peers: { member: string }[] };
+    this.describe({ peers: peers.filter(({ member }) => member !== name) });
+  }
+
+  private describe(more: Values): void {
+    const description = JSON.parse(readFileSync(this.memberFile, "utf8")) as Values;
+    replace(this.memberFile, JSON.stringify({ ...description, ...more }));
   }
 
   private get control(): Buffer {
@@ -170,6 +174,17 @@ export class PretendHost {
 
   get isWritable(): boolean {
     return this.isRunning && this.control.readUInt32LE(stateOffset) === state.inProduction;
+  }
+
+  /** It was about to leave its addresses, and has not said otherwise. */
+  get hasSilenceRecord(): boolean {
+    return existsSync(join(this.paths.runDirectory, "silent"));
+  }
+
+  /** A record of this boot. */
+  layRun(name: string, values: Values): void {
+    mkdirSync(this.paths.runDirectory, { recursive: true });
+    replace(join(this.paths.runDirectory, name), JSON.stringify(values));
   }
 
   get hasPass(): boolean {

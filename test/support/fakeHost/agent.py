@@ -74,6 +74,7 @@ def traced_sleep(seconds):
 
 
 pgha.Listeners.lines = traced_lines
+pgha.tell_neighbours = lambda address, nic: trace("announces", address, "on", nic)
 time.sleep = traced_sleep
 
 read_member = pgha.read_member
@@ -88,11 +89,20 @@ for constant, value in ast.literal_eval(os.environ["FAKE_CONSTANTS"]).items():
         sys.exit("%s is no constant of the helper" % constant)
     setattr(pgha, constant, value)
 
+
+def of_text(function):
+    return lambda hardware, address: function(bytes.fromhex(hardware.replace(":", "")), address)
+
+
+# JSON has no bytes.
+pgha.arp_announcement_of = of_text(pgha.arp_announcement)
+pgha.neighbour_advertisement_of = of_text(pgha.neighbour_advertisement)
+
 if sys.argv[1:] == ["evaluate"]:
     import json  # only here: every other run is to start quickly
 
     for line in sys.stdin:
         function, *arguments = json.loads(line)
-        print(json.dumps(getattr(pgha, function)(*arguments)))
+        print(json.dumps(getattr(pgha, function)(*arguments), default=bytes.hex))
 else:
     pgha.main(sys.argv[1:])
