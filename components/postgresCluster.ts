@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { ClusterDeclaration } from "../model/declaration.ts";
 import { groupOf, inputsOfCluster } from "../model/group.ts";
+import { postgresPrograms } from "../model/names.ts";
 import { renderUnit } from "../model/rendering.ts";
 import { Instance, ReplicationGroup } from "./resources.ts";
 
@@ -41,6 +42,9 @@ export class PostgresCluster extends pulumi.ComponentResource {
             dataDirectory: member.dataDirectory,
             ...(member.walDirectory === undefined ? {} : { walDirectory: member.walDirectory }),
             unit: renderUnit(shape, member),
+            ...(cluster.failover.manager === "none"
+              ? {}
+              : { manager: cluster.failover.manager, programs: postgresPrograms(cluster.postgresVersion) }),
           },
           { parent: this },
         ),

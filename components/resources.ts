@@ -75,6 +75,13 @@ export interface InstanceArgs {
   readonly walDirectory?: string;
   /** Text of the systemd unit. A changed one is laid, and counts from the next start. */
   readonly unit: string;
+  /**
+   * Who starts, stops and promotes the member beside pgha. Default "none". "pacemaker": the programs lie beside the member's
+   * configuration by which its agent does so through the unit.
+   */
+  readonly manager?: "none" | "pacemaker";
+  /** Where PostgreSQL's programs lie, absolute. Needed with a manager. */
+  readonly programs?: string;
 }
 
 /** Directories and service of one member; it knows no role. */

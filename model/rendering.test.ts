@@ -408,3 +408,21 @@ it("the host helper is told where its member's things are, and where its neighbo
   });
   expect(known).toBe("[203.0.113.12]:2222 ssh-ed25519 BBBB\n");
 });
+
+it("under Pacemaker it also knows what Pacemaker calls it, and by which rule a promotion is decided", () => {
+  const members = [member("pg1", { host: "db1" }), member("pg2"), member("pg3", { candidate: false })];
+  const described = (overrides: object) => {
+    const shape = group({ members, ...overrides });
+    return JSON.parse(renderConfiguration(shape, shape.members[0] ?? pg1)["/etc/pgha/orders/pg1/member.json"] ?? "");
+  };
+  const failover = { manager: "pacemaker", agent: "paf", corosync: "main" };
+  const driven = { manager: "pacemaker", resource: "pgha-orders-clone", node: "db1", candidates: ["pg1", "pg2"] };
+  expect(described({ failover })).toMatchObject({ ...driven, synchronous: { mode: "off", k: 0 } });
+  for (const [synchronous, rule] of [
+    [{ quorum: 1 }, { mode: "quorum", k: 1 }],
+    [{ priority: 2 }, { mode: "priority", k: 2 }],
+  ]) {
+    expect(described({ failover, synchronous })).toMatchObject({ ...driven, synchronous: rule });
+  }
+  expect(Object.keys(described({}))).not.toContain("manager");
+});

@@ -1,8 +1,8 @@
-import Handlebars from "handlebars";
-import { loadTemplate } from "../templates/load.ts";
 import type { MemberDeclaration, Synchronous } from "./declaration.ts";
 import { memberPaths, postgresPrograms, replicationRole, slotName, socketDirectory, startGatePath } from "./names.ts";
+import { pacemakerNames } from "./pacemaker/names.ts";
 import { booleanOf } from "./parameters.ts";
+import { render } from "./template.ts";
 
 /** What rendering a cluster's files needs; the provider's inputs have just this shape. */
 export interface ClusterShape {
@@ -13,6 +13,8 @@ export interface ClusterShape {
   readonly clientNetworks: readonly string[];
   readonly synchronous: Synchronous;
   readonly slotSizeLimit: string;
+  /** Who fails over when a host dies. */
+  readonly failover: { readonly manager: "none" | "pacemaker" };
   /** Addresses that move with the primary, by what they are for. */
   readonly virtualIps: Readonly<Record<string, VirtualIp>>;
   /** Operating-system users that may be postgres on the Unix socket: root and the SSH users. */
@@ -27,20 +29,6 @@ export interface VirtualIp {
   readonly prefix: number;
   /** The interface that carries it. Undefined: the one that has an address in the same network. */
   readonly nic?: string | undefined;
-}
-
-const handlebars = Handlebars.create();
-const compiled = new Map<string, (values: object) => string>();
-
-/** Configuration files are not HTML, and a name that the template does not get is our bug. */
-function render(template: string, values: object): string {
-  let renderer = compiled.get(template);
-  if (renderer === undefined) {
-    const compiledTemplate = handlebars.compile(loadTemplate(template), { noEscape: true, strict: true });
-    renderer = (context) => compiledTemplate(context);
-    compiled.set(template, renderer);
-  }
-  return renderer(values);
 }
 
 /** A text inside single quotes of a PostgreSQL configuration file, where a backslash begins an escape. */
@@ -176,8 +164,28 @@ function renderMember(shape: ClusterShape, member: MemberDeclaration): string {
       address: other.replicationAddress,
       port: other.sshPort,
     })),
+    ...(shape.failover.manager === "pacemaker" ? driven(shape, member) : {}),
   };
   return `${JSON.stringify(description, undefined, 1)}\n`;
+}
+
+/** What the boot gate asks Pacemaker about, and by which rule a promotion that Pacemaker orders is decided. */
+function driven(shape: ClusterShape, member: MemberDeclaration) {
+  return {
+    manager: "pacemaker",
+    /** As the CIB calls them. */
+    resource: pacemakerNames(shape.cluster).clone,
+    node: member.host,
+    candidates: shape.members.filter(({ candidate }) => candidate).map(({ name }) => name),
+    synchronous: synchronousRule(shape.synchronous),
+  };
+}
+
+function synchronousRule(synchronous: Synchronous): { mode: "off" | "quorum" | "priority"; k: number } {
+  if (synchronous === "off") return { mode: "off", k: 0 };
+  return "quorum" in synchronous
+    ? { mode: "quorum", k: synchronous.quorum }
+    : { mode: "priority", k: synchronous.priority };
 }
 
 /** ssh checks the hosts of the other members by the keys that the stack file declares. */

@@ -6,11 +6,13 @@ import { askAgent } from "../cluster/agent.ts";
 import { layHelper } from "../cluster/helper.ts";
 import { type Fault, UserError } from "../model/fault.ts";
 import { agentPath, channelHome, memberPaths, startGatePath } from "../model/names.ts";
+import { type StandIns, standInsOf, standInTexts } from "../model/pacemaker/standIns.ts";
 import { readFiles, writeFile } from "../remote/files.ts";
 import type { RemoteHost } from "../remote/host.ts";
 import { removeOrForget } from "./forget.ts";
 import { checkInputs, lastSeen } from "./inputs.ts";
 import type { Context, Properties, ResourceType } from "./resource.ts";
+import { layStandIns, readStandIns, removeStandIns } from "./standIns.ts";
 
 const inputsSchema = z.strictObject({
   cluster: z.string(),
@@ -22,6 +24,12 @@ const inputsSchema = z.strictObject({
   unit: z.string(),
   /** SHA-256 of the host helper that lies beside it. */
   helper: z.string().optional(),
+  /** Who starts, stops and promotes the member beside pgha. */
+  manager: z.enum(["none", "pacemaker"]).optional(),
+  /** Where PostgreSQL's programs lie. */
+  programs: z.string().optional(),
+  /** SHA-256 of what the manager's agent takes for them. */
+  standIns: z.string().optional(),
 });
 
 /** The host helper, the same for every instance of a host: what happens there without an orchestrator. */
@@ -43,18 +51,25 @@ export const instance: ResourceType = {
   token: "pgha:index:Instance",
   secrets: [],
   check(news, oldInputs) {
-    const { inputs, faults } = checkInputs(inputsSchema, { ...news, helper });
-    return { inputs, faults: [...faults, ...movedDirectories(inputs, oldInputs)] };
+    const { standIns: _, ...given } = news;
+    const { inputs, faults } = checkInputs(inputsSchema, { ...given, helper });
+    const driven = faults.length === 0 ? drivenBy(inputsSchema.parse(inputs)) : undefined;
+    if (driven !== undefined) inputs.standIns = digest(standInTexts(driven));
+    return { inputs, faults: [...faults, ...missingPrograms(inputs), ...movedDirectories(inputs, oldInputs)] };
   },
   diff({ outputs, news }) {
     if (outputs.host !== news.host) return { host: { kind: "replace" } };
     return Object.fromEntries(
-      ["unit", "helper"].filter((key) => outputs[key] !== news[key]).map((key) => [key, { kind: "update" } as const]),
+      ["unit", "helper", "standIns"]
+        .filter((key) => outputs[key] !== news[key])
+        .map((key) => [key, { kind: "update" } as const]),
     );
   },
   async create(context, { inputs, preview }) {
     const declared = inputsSchema.parse(inputs);
     if (!preview) await prepare(context, declared);
+    const driven = drivenBy(declared);
+    if (!preview && driven !== undefined) await layStandIns(context.hosts.host(declared.host), driven);
     return { id: `${declared.cluster}:${declared.member}`, outputs: inputs };
   },
   async read(context, { id, inputs, outputs, imported }) {
@@ -62,19 +77,37 @@ export const instance: ResourceType = {
     const declared = inputsSchema.parse(inputs);
     try {
       const paths = [unitPath(declared), ...helperFiles.map(({ path }) => path)];
-      const [unit, ...laid] = await readFiles(context.hosts.host(declared.host), paths);
-      return {
-        id,
-        outputs: { ...inputs, unit: unit?.content ?? "", helper: digest(laid.map((file) => file?.content ?? "")) },
+      const host = context.hosts.host(declared.host);
+      const driven = drivenBy(declared) ?? drivenBefore(outputs);
+      const [[unit, ...laid], standIns] = await Promise.all([
+        readFiles(host, paths),
+        driven === undefined ? undefined : readStandIns(host, driven),
+      ]);
+      const { standIns: _, ...declaredInputs } = inputs;
+      const seen: Properties = {
+        ...declaredInputs,
+        unit: unit?.content ?? "",
+        helper: digest(laid.map((file) => file?.content ?? "")),
       };
+      if (standIns !== undefined) Object.assign(seen, { standIns: digest(standIns), programs: outputs.programs });
+      return { id, outputs: seen };
     } catch (error) {
       const seen = lastSeen(outputs, error);
       if (seen === undefined) throw error;
       return { id, outputs: seen };
     }
   },
-  async update(context, { inputs, preview }) {
-    if (!preview) await prepare(context, inputsSchema.parse(inputs));
+  async update(context, { inputs, outputs, preview }) {
+    if (preview) return { outputs: inputs };
+    const declared = inputsSchema.parse(inputs);
+    const [driven, before] = [drivenBy(declared), drivenBefore(outputs)];
+    const host = context.hosts.host(declared.host);
+    await prepare(context, declared);
+    if (driven !== undefined) await layStandIns(host, driven);
+    else if (before !== undefined && !(await removeStandIns(host, before))) {
+      context.warn(usedText(declared));
+      return { outputs: { ...inputs, standIns: outputs.standIns ?? "", programs: outputs.programs ?? "" } };
+    }
     return { outputs: inputs };
   },
   // What stops or erases an instance is onDestroy of its cluster: the unit of one that still has its data must stay.
@@ -84,6 +117,8 @@ export const instance: ResourceType = {
     await removeOrForget(context, declared.host, leftText(declared), async () => {
       const host = context.hosts.host(declared.host);
       if ((await forgetRecords(host, declared)) === "has data") return;
+      const driven = drivenBy(declared);
+      if (driven !== undefined) await removeStandIns(host, driven);
       await host.must({
         argv: [
           "sh",
@@ -103,6 +138,25 @@ export const instance: ResourceType = {
     });
   },
 };
+
+/** As a failover manager's agent drives it; undefined where none does. */
+function drivenBy({ cluster, member, dataDirectory, manager, programs }: InstanceInputs): StandIns | undefined {
+  if (manager !== "pacemaker" || programs === undefined) return undefined;
+  return standInsOf({ cluster, member, dataDirectory, programs });
+}
+
+/** The same, by what was laid before; undefined where nothing was, or nothing is left of it. */
+function drivenBefore({ unreachable: _, ...outputs }: Properties): StandIns | undefined {
+  const before = inputsSchema.safeParse({ ...outputs, manager: "pacemaker" });
+  return before.success && before.data.standIns !== undefined ? drivenBy(before.data) : undefined;
+}
+
+function usedText({ cluster, member }: InstanceInputs): string {
+  return [
+    `${cluster}-${member}: what Pacemaker's agent works with stays for now`,
+    "  Pacemaker still manages this cluster. Once it does not, the next `pulumi up` removes it.",
+  ].join("\n");
+}
 
 /** What stays on a host that could not be asked, and what to do there when it comes back. */
 function leftText({ cluster, member, host, dataDirectory }: InstanceInputs): string {
@@ -169,6 +223,13 @@ else
   chmod 0644 "$home/.ssh/authorized_keys.new"
   mv -f "$home/.ssh/authorized_keys.new" "$home/.ssh/authorized_keys"
 fi`;
+
+/** Without them nothing could be laid that the manager's agent works with. */
+function missingPrograms(news: Properties): Fault[] {
+  if (news.manager !== "pacemaker" || news.programs !== undefined) return [];
+  const expected = "the directory of PostgreSQL's programs, which Pacemaker's agent works with";
+  return [{ path: ["programs"], found: "nothing", expected, remedy: "Name it, such as /usr/lib/postgresql/17/bin." }];
+}
 
 /** A unit that points elsewhere would start another database, or none, at the next boot: refused before it is written. */
 function movedDirectories(news: Properties, oldInputs: Properties | undefined): Fault[] {
