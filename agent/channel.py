@@ -109,6 +109,8 @@ def channel(member):
         asked, epoch, timeline = (request.get(field) for field in ("ask", "epoch", "timeline"))
         if asked == "state":
             say(**member_state(member))
+        elif asked == "position":
+            say(**member_position(member))
         elif asked == "revoke" and is_count(epoch) and is_count(timeline):
             say(answer=revoke(member, epoch, timeline))
         elif asked == "ticket of" and is_count(epoch):

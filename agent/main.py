@@ -35,8 +35,8 @@ VERBS = {
     "give_up": give_up,
 }
 
-# Started by systemd with the path of a member's description.
-UNIT_VERBS = {"gate": gate, "started": started}
+# Started by systemd, or by what Pacemaker's agent takes for pg_ctl, with the path of a member's description.
+UNIT_VERBS = {"gate": gate, "started": started, "elect": elect}
 
 
 def main(words):

@@ -10,6 +10,7 @@ const files = [
   "service.py",
   "rejoin.py",
   "replace.py",
+  "position.py",
   "channel.py",
   "addresses.py",
   "handover.py",
@@ -17,6 +18,7 @@ const files = [
   "take.py",
   "orders.py",
   "gate.py",
+  "elect.py",
   "main.py",
 ];
 

@@ -149,11 +149,6 @@ def prove(arguments, ticket, sql):
     )
 
 
-def lsn_value(text):
-    high, slash, low = text.partition("/")
-    return (int(high, 16) << 32) + int(low, 16) if slash else -1
-
-
 def record_promotion(member):
     with guarded(member["lock"]):
         ticket = read_ticket(member)

@@ -83,9 +83,13 @@ SEGMENT_HEADER_BYTES = 40
 
 
 def checkpoint_end(start, segment_bytes):
+    return record_end(start, RECORD_BYTES, segment_bytes)
+
+
+def record_end(start, length, segment_bytes):
     """The first position after the record that begins at `start`. One that crosses a page boundary is interrupted by that
     page's header (src/include/access/xlog_internal.h), and records end 8-byte aligned."""
-    position, left = start, RECORD_BYTES
+    position, left = start, length
     while True:
         taken = min(PAGE_BYTES - position % PAGE_BYTES, left)
         position += taken

@@ -155,6 +155,12 @@ export class PretendHost {
     this.describe({ peers: peers.filter(({ member }) => member !== name) });
   }
 
+  /** Its description, as rendered for a cluster under Pacemaker. */
+  putUnderPacemaker(candidates: readonly string[], synchronous: { mode: string; k: number }): void {
+    this.describe({ manager: "pacemaker", resource: "pgha-orders-clone", node: this.name, candidates, synchronous });
+    this.set("pacemaker", "active enabled\n");
+  }
+
   private describe(more: Values): void {
     const description = JSON.parse(readFileSync(this.memberFile, "utf8")) as Values;
     replace(this.memberFile, JSON.stringify({ ...description, ...more }));

@@ -1,0 +1,137 @@
+# --- elect: Pacemaker wants this member promoted. It is, where no acknowledged row can be missing here, and not otherwise.
+
+ELECTION_SECONDS = 25  # below the time limit of the agent's promotion
+AHEAD_SECONDS = 3  # what was under way when the old primary stopped may still arrive
+UNSYNCHRONISED_SECONDS = 3
+ELECTION_RETRY_SECONDS = 1
+
+
+def elect(path):
+    """The agent's `pg_ctl promote`. Returns once this member is in production; else ends with a sentence that says why not."""
+    member = read_member(path)
+    began = time.monotonic()
+    found = win(member, began) or promote_elected(member, began + ELECTION_SECONDS)
+    if found is not None:
+        report(3, "%s is not promoted: %s" % (member["member"], found))
+        sys.exit(1)
+
+
+def report(severity, text):
+    """To whoever called, and to the system's log, in which Pacemaker's own words stand."""
+    print(text, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.sendto(("<%d>pgha: %s" % (24 + severity, text)).encode(), "/dev/log")
+
+
+def win(member, began):
+    """None once this member may be promoted, or why not. Each other member is asked again until it answers."""
+    answers, over = {}, threading.Event()
+
+    def ask(name):
+        while not over.is_set():
+            answers[name] = ask_peer(member, name, {"ask": "position"}, 10)
+            over.wait(ELECTION_RETRY_SECONDS)
+
+    for peer in member["peers"]:
+        threading.Thread(target=ask, args=(peer["member"],), daemon=True).start()
+    try:
+        while True:
+            reason = busy(member)
+            if reason is not None:
+                return reason
+            now = time.monotonic() - began
+            reason, limit_seconds = judge(member, member_position(member), dict(answers), now)
+            if reason is None or now >= limit_seconds:
+                return reason
+            time.sleep(0.05)
+    finally:
+        over.set()
+
+
+def busy(member):
+    """Somebody else decides who is primary here."""
+    lock = lock_state(member["lock"])
+    if lock["alive"]:
+        return "%s is at work on the cluster since %s" % (lock["holder"], lock["since"])
+    if journal_epoch(member) > 0:
+        return "the handover of epoch %d is not ended; `pulumi up` ends it" % journal_epoch(member)
+    return None
+
+
+def judge(member, own, answers, seconds):
+    """Why this member must not be promoted, by what is known after so many seconds, and for how many that is worth waiting;
+    None where it may.
+
+    A commit is acknowledged once k of the n standbys have it, so among any n - k + 1 of them one has it: with the positions of
+    so many candidates known, and none ahead, nothing acknowledged is missing here. A former primary that is stopped counts
+    where it is not ahead; what it has alone was not acknowledged by the rule."""
+    name, candidates, k = member["member"], member["candidates"], member["synchronous"]["k"]
+    if name not in candidates:
+        return "it is no candidate (candidate: false)", 0
+    if not own["running"] or not own["standby"]:
+        return "it is no standby that runs", 0
+    if own["lsn"] == "":
+        return own["reason"], ELECTION_SECONDS
+    mine = (own["timeline"], lsn_value(own["lsn"]))
+    known, unknown = [], []
+    for other, answer in sorted(answers.items()):
+        reason = objection(own, answer)
+        if reason is not None:
+            return "%s %s" % (other, reason), ELECTION_SECONDS if answer["running"] else AHEAD_SECONDS
+        theirs = (answer.get("timeline", 0), lsn_value(answer.get("lsn", "")))
+        if other not in candidates:
+            continue
+        if not answer.get("lsn"):
+            unknown.append("%s: %s" % (other, answer.get("reason") or answer.get("unreachable", "no position")))
+        elif is_apart(own["timeline"], own["began"], answer):
+            unknown.append("%s: was promoted apart" % other)
+        elif theirs <= mine:
+            known.append(other)
+        elif answer["running"] or answer["standby"]:
+            text = "%s has WAL up to %s of timeline %d, this member up to %s of timeline %d"
+            return text % (other, answer["lsn"], theirs[0], own["lsn"], mine[0]), AHEAD_SECONDS
+        else:
+            unknown.append("%s: a former primary, with WAL of its own up to %s" % (other, answer["lsn"]))
+    silent = [peer["member"] for peer in member["peers"] if peer["member"] not in answers]
+    if k == 0:  # nothing was promised beyond what those have who can be asked
+        waits = silent and seconds < UNSYNCHRONISED_SECONDS
+        return ("%s did not answer yet" % silent[0], ELECTION_SECONDS) if waits else (None, 0)
+    needed = len(candidates) - k
+    if 1 + len(known) >= needed:
+        return None, 0
+    unknown += ["%s: no answer" % name for name in silent if name in candidates]
+    text = "an acknowledged row may be missing here: of %d candidates the positions of %d have to be known, and %d are (%s)"
+    return text % (len(candidates), needed, 1 + len(known), "; ".join(unknown)), ELECTION_SECONDS
+
+
+def objection(own, answer):
+    """What another member says that forbids any promotion here; None when it says nothing of the kind."""
+    if "timeline" not in answer:
+        return None
+    if answer["systemIdentifier"] not in ("", own["systemIdentifier"]):
+        return "holds another database (system identifier %s)" % answer["systemIdentifier"]
+    if answer["timeline"] > own["timeline"]:
+        return "is on timeline %d, this member on %d: another member was promoted meanwhile" % (
+            answer["timeline"],
+            own["timeline"],
+        )
+    if answer["running"] and not answer["standby"]:
+        return "runs as a primary"
+    return None
+
+
+def promote_elected(member, deadline):
+    """None once it is in production. Nobody takes the lock between the last look at it and the order."""
+    with guarded(member["lock"]):
+        reason = busy(member)
+        if reason is not None:
+            return reason
+        answer_again(member)
+        if not promote(member):
+            return "its PostgreSQL does not run any more"
+    if not wait_until_in_production(member, max(1, deadline - time.monotonic())):
+        return "it was told to promote, and did not leave recovery in time"
+    with guarded(member["lock"]):
+        write_pass(member)
+    report(6, "%s was promoted" % member["member"])
+    return None

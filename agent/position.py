@@ -1,0 +1,60 @@
+# --- position: up to where a member has the WAL, for whoever counts on it that nothing acknowledged is missing
+
+# The walreceiver's position counts from the moment that it was asked to stream, which is when everything of its own is replayed.
+STANDBY_POSITION = """select pg_is_in_recovery(), case when pg_last_wal_receive_lsn() is not null
+ then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) end""".replace("\n", "")
+
+
+def member_position(member):
+    """What is flushed here: of a standby that runs by its own word, of one that is stopped by its disk. `lsn`: where it ends,
+    "" with a `reason` where that is not known."""
+    control = control_fields(member["programs"], member["dataDirectory"])
+    found = control_data(member["programs"], member["dataDirectory"]) or {}
+    position = {
+        "answer": "position",
+        "systemIdentifier": found.get("systemIdentifier", ""),
+        "timeline": found.get("timeline", 0),
+        "began": beginning(found.get("began")),
+        # Numbers: whoever asks reads them as Python does.
+        "running": int(postmaster_pid(member) is not None),
+        "standby": int(is_marked_standby(member)),
+        "lsn": "",
+    }
+    if not found:
+        return {**position, "reason": "its pg_control cannot be read"}
+    if read_record(member["marker"]).get("state") != "ready":
+        return {**position, "reason": "its data is not complete"}
+    lsn, reason = running_position(member) if position["running"] else resting_position(member, control)
+    return {**position, "lsn": lsn, "reason": reason}
+
+
+def running_position(member):
+    sql = Sql(member)
+    try:
+        in_recovery, _, lsn = (sql.ask(STANDBY_POSITION, 4) or "").partition("|")
+    finally:
+        sql.close()
+    if in_recovery == "f":
+        return "", "it is writable"
+    if in_recovery != "t":
+        return "", "its PostgreSQL does not answer"
+    return lsn, "" if lsn else "it is still replaying what it has itself"
+
+
+def resting_position(member, control):
+    directory = member["dataDirectory"]
+    if os.path.exists(os.path.join(directory, "backup_label")):
+        return "", "it was never started"
+    segment_bytes = int(control.get("Bytes per WAL segment", "0"))
+    files = wal_files(directory)
+    arguments = {"programs": member["programs"], "dataDirectory": directory, "segmentBytes": segment_bytes}
+    line = last_record(arguments, files, max((int(name[:8], 16) for name in files), default=0)) if segment_bytes else None
+    match = re.search(r"len \(rec/tot\): *\d+/ *(\d+),.* lsn: ([0-9A-F]+/[0-9A-F]+)", line or "")
+    if match is None:
+        return "", "the end of its WAL cannot be read"
+    return lsn_text(record_end(lsn_value(match[2]), int(match[1]), segment_bytes)), ""
+
+
+def lsn_value(text):
+    high, slash, low = text.partition("/")
+    return (int(high, 16) << 32) + int(low, 16) if slash else -1
