@@ -92,7 +92,10 @@ def reason_to_wait(member):
     if is_marked_standby(member):
         return None
     journal = read_record(member["journal"])
-    if use_pass(member):
+    managed, reason = managers_word(member)
+    if reason is not None:
+        return reason
+    if managed and use_pass(member):
         return None
     if journal.get("to") == member["member"]:
         return old_primarys_word(member, journal)
@@ -108,12 +111,60 @@ def reason_to_wait(member):
 
 def use_pass(member):
     """The same rule as in start-gate, for a pass that came while this waited."""
-    words = (read_text(member["pass"]) or "").split()
-    soon = words[1:2] == ["once"] and boot_clock() < int(words[2])
-    if words[:1] != [boot_id()] or not (soon or automatic_restarts(member["unit"]) > 0):
+    if not is_admitted(member) and (not has_pass(member) or automatic_restarts(member["unit"]) == 0):
         return False
     write_pass(member)
     return True
+
+
+def has_pass(member):
+    return (read_text(member["pass"]) or "").split()[:1] == [boot_id()]
+
+
+def is_admitted(member):
+    """Somebody has just proved the right to this one start."""
+    words = (read_text(member["pass"]) or "").split()
+    return has_pass(member) and words[1:2] == ["once"] and boot_clock() < int(words[2])
+
+
+def managers_word(member):
+    """Whether a pass counts, and why the failover manager does not want this member to start as a primary now; None where it
+    does, or leaves the cluster alone. It may have promoted another one because this one's process died."""
+    if member.get("manager") != "pacemaker" or is_admitted(member):
+        return True, None
+    active, enabled = unit_state("pacemaker.service")
+    if active in AT_REST and not enabled:
+        return False, None  # this host is not, or no longer, one of its nodes
+    if active != "active":
+        return False, "Pacemaker does not run on this host (pacemaker.service is %s)" % active
+    try:
+        code, text = run(["crm_mon", "--one-shot", "--output-as=xml"], 5)
+    except (OSError, subprocess.TimeoutExpired):
+        code, text = 1, ""
+    if code != 0:
+        return False, "Pacemaker on this host does not answer"
+    return role_given(text, member["resource"], member["node"])
+
+
+def role_given(text, resource, node):
+    """The same, by crm_mon's XML. python3-minimal has no parser for that; attributes are quoted, and in any order."""
+    pattern = r'<clone\b([^>]*\bid="%s"[^>]*)>(.*?)</clone>' % re.escape(resource)
+    clone = re.search(pattern, text, re.DOTALL)
+    if clone is None:
+        return False, None  # Pacemaker runs here, and does not manage this cluster
+    quorum = re.search(r'<current_dc\b[^>]*\bwith_quorum="true"', text) is not None
+    found = re.findall(r"<resource\b([^>]*?)(?:/>|>(.*?)</resource>)", clone[2], re.DOTALL)
+    instances = [(words, re.findall(r'<node\b[^>]*\bname="([^"]*)"', inner)) for words, inner in found]
+    here = [words for words, nodes in instances if node in nodes]
+    if 'managed="false"' in clone[1] or any('managed="false"' in words for words in here):
+        return quorum, None  # it stands back
+    if not quorum:
+        return False, "Pacemaker has no quorum on this host: the others may promote another member"
+    if any('role="Promoted"' in words for words in here):
+        return True, None
+    promoted = [name for words, nodes in instances if 'role="Promoted"' in words for name in nodes]
+    elsewhere = "has promoted %s" % " and ".join(promoted) if promoted else "has promoted nobody"
+    return False, "Pacemaker %s, and does not give this host the role" % elsewhere
 
 
 def automatic_restarts(unit):

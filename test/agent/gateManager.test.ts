@@ -1,0 +1,170 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { limitMilliseconds, soon } from "../support/helperProcess.ts";
+import { type PretendHost, pretendHosts } from "../support/pretendHosts.ts";
+
+/*
+ * Before PostgreSQL starts under Pacemaker: a primary whose process died may have been replaced because of that. What
+ * Pacemaker says is pretended, as crm_mon prints it.
+ */
+const hosts = pretendHosts();
+let pg1: PretendHost;
+let pg2: PretendHost;
+let pg3: PretendHost;
+
+const limits = { timeout: limitMilliseconds * 2 };
+const quorum = { mode: "quorum", k: 1 };
+
+beforeEach(() => {
+  [pg1, pg2, pg3] = [hosts.host("pg1"), hosts.host("pg2"), hosts.host("pg3")];
+  pg1.putUnderPacemaker(["pg1", "pg2", "pg3"], quorum);
+});
+
+interface View {
+  readonly quorate?: boolean;
+  readonly roles?: Readonly<Record<string, string>>;
+  readonly managed?: boolean;
+  readonly resource?: string;
+}
+
+/** As `crm_mon --one-shot --output-as=xml` of Pacemaker 3 prints it; an instance that is stopped has no node. */
+function crmMon({ quorate = true, roles = {}, managed = true, resource = "pgha-orders" }: View): string {
+  const flags = `orphaned="false" blocked="false" maintenance="${!managed}" managed="${managed}"`;
+  const instances = Object.entries({ pg1: "Unpromoted", pg2: "Unpromoted", pg3: "Unpromoted", ...roles }).map(
+    ([node, role]) => {
+      const words = `id="${resource}" resource_agent="ocf:heartbeat:pgsqlms" role="${role}" ${flags}`;
+      return role === "Stopped"
+        ? `<resource ${words} active="false" nodes_running_on="0"/>`
+        : `<resource ${words} active="true" nodes_running_on="1"><node name="${node}" id="1" cached="true"/></resource>`;
+    },
+  );
+  return `<?xml version="1.0"?>
+<pacemaker-result api-version="2.38" request="crm_mon --one-shot --output-as=xml">
+  <summary><current_dc present="true" version="3.0.0" name="pg2" id="2" with_quorum="${quorate}"/></summary>
+  <nodes><node name="pg1" id="1" online="true"/></nodes>
+  <resources>
+    <clone id="other-clone" multi_state="true" managed="true"><resource id="other" role="Promoted"><node name="pg1"/></resource></clone>
+    <clone id="${resource}-clone" multi_state="true" unique="false" maintenance="${!managed}" managed="${managed}">
+      ${instances.join("\n      ")}
+    </clone>
+  </resources>
+</pacemaker-result>`;
+}
+
+async function expectWaits(reason: string): Promise<void> {
+  await expect.poll(() => pg1.gateReason, soon).toBe(reason);
+  expect(pg1.isRunning).toBe(false);
+}
+
+async function expectWritable(): Promise<void> {
+  await expect.poll(() => pg1.isWritable, soon).toBe(true);
+  expect(pg1.gateReason).toBeUndefined();
+}
+
+const asked = () => pg1.trace().filter((line) => line.startsWith("run ssh")).length;
+
+/** Its process died, and systemd starts it again. */
+function startAgain(): void {
+  pg1.set("restarts", "1\n");
+  pg1.startUnit();
+}
+
+describe("a primary whose process died", limits, () => {
+  beforeEach(() => {
+    pg2.set("unreachable");
+    pg3.set("unreachable");
+  });
+
+  it("is started again in place while Pacemaker still gives this host the role", async () => {
+    pg1.set("crm_mon.xml", crmMon({ roles: { pg1: "Promoted", pg3: "Stopped" } }));
+    startAgain();
+    await expectWritable();
+    expect(asked()).toBe(0);
+  });
+
+  it.each<[string, string, View]>([
+    [
+      "Pacemaker has promoted another one",
+      "Pacemaker has promoted pg2, and does not give this host the role",
+      { roles: { pg2: "Promoted" } },
+    ],
+    [
+      "Pacemaker has taken the role away",
+      "Pacemaker has promoted nobody, and does not give this host the role",
+      { roles: { pg1: "Stopped" } },
+    ],
+    [
+      "this host has no quorum",
+      "Pacemaker has no quorum on this host: the others may promote another member",
+      { quorate: false, roles: { pg1: "Promoted" } },
+    ],
+  ])("stays down, and says why, while %s", async (_, reason, view) => {
+    pg1.set("crm_mon.xml", crmMon(view));
+    startAgain();
+    await expectWaits(reason);
+    pg1.set("crm_mon.xml", crmMon({ roles: { pg1: "Promoted" } }));
+    await expectWritable();
+  });
+
+  it.each([
+    ["does not answer", "active enabled", "Pacemaker on this host does not answer"],
+    ["is starting", "activating enabled", "Pacemaker does not run on this host (pacemaker.service is activating)"],
+    ["has failed", "failed enabled", "Pacemaker does not run on this host (pacemaker.service is failed)"],
+  ])("stays down while Pacemaker %s", async (_, unit, reason) => {
+    pg1.set("pacemaker", `${unit}\n`);
+    startAgain();
+    await expectWaits(reason);
+  });
+
+  it("is started again in place while Pacemaker stands back: then nobody is promoted by it", async () => {
+    pg1.set("crm_mon.xml", crmMon({ managed: false }));
+    startAgain();
+    await expectWritable();
+    expect(asked()).toBe(0);
+  });
+
+  it.each<[string, () => void]>([
+    [
+      "stands back, by what a host without quorum knows",
+      () => pg1.set("crm_mon.xml", crmMon({ managed: false, quorate: false })),
+    ],
+    ["does not manage this cluster", () => pg1.set("crm_mon.xml", crmMon({ resource: "pgha-stock" }))],
+    ["is not used on this host any more", () => pg1.set("pacemaker", "inactive disabled\n")],
+    ["is not installed", () => pg1.unset("pacemaker")],
+  ])("needs a majority of the members where Pacemaker %s", async (_, change) => {
+    change();
+    startAgain();
+    await expect.poll(() => pg1.gateReason, soon).toMatch(/^only 1 of 3 members answer/);
+    pg2.unset("unreachable");
+    await expectWritable();
+  });
+
+  it("is started by an orchestrator that has proved its right, whatever Pacemaker says", async () => {
+    pg1.set("crm_mon.xml", crmMon({ roles: { pg2: "Promoted" } }));
+    pg1.grantStart();
+    pg1.startUnit();
+    await expectWritable();
+  });
+});
+
+describe("under Pacemaker", limits, () => {
+  it("a standby starts without a question", async () => {
+    pg1.set("data/standby.signal");
+    startAgain();
+    await expect.poll(() => pg1.isRunning, soon).toBe(true);
+    expect(pg1.trace()).toEqual([]);
+  });
+
+  it("a former primary after a boot needs both: Pacemaker's word, and a majority of the members", async () => {
+    pg1.set("crm_mon.xml", crmMon({ roles: { pg1: "Promoted" } }));
+    pg1.reboot();
+    pg2.set("unreachable");
+    pg3.set("unreachable");
+    startAgain();
+    await expect.poll(() => pg1.gateReason, soon).toMatch(/^only 1 of 3 members answer/);
+    pg1.set("crm_mon.xml", crmMon({ roles: { pg2: "Promoted" } }));
+    await expectWaits("Pacemaker has promoted pg2, and does not give this host the role");
+    pg1.set("crm_mon.xml", crmMon({ roles: { pg1: "Promoted" } }));
+    pg2.unset("unreachable");
+    await expectWritable();
+  });
+});
