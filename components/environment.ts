@@ -81,10 +81,13 @@ function plannedMembers(environment: Environment, host: string): PlannedMember[]
   );
 }
 
-/** The server; the small Python that the host helper needs; and what members ask each other with. */
+/**
+ * The server; the small Python that the host helper needs; what members ask each other with; and with what the host helper
+ * moves virtual IPs.
+ */
 function packagesOf(environment: Environment, host: string): string[] {
-  const versions = environment.clusters
-    .filter((cluster) => cluster.members.some((member) => member.host === host))
-    .map((cluster) => `postgresql-${cluster.postgresVersion}`);
-  return [...versions, "openssh-client", "python3-minimal", "sudo"];
+  const clusters = environment.clusters.filter((cluster) => cluster.members.some((member) => member.host === host));
+  const versions = clusters.map((cluster) => `postgresql-${cluster.postgresVersion}`);
+  const moving = clusters.some((cluster) => Object.keys(cluster.virtualIps).length > 0) ? ["iproute2", "nftables"] : [];
+  return [...versions, "openssh-client", "python3-minimal", "sudo", ...moving];
 }

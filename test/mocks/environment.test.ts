@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { buildEnvironment, type EnvironmentArgs } from "../../components/environment.ts";
-import { parseEnvironment } from "../../model/environment.ts";
+import { type Environment, parseEnvironment } from "../../model/environment.ts";
 import { defaultLimits } from "../support/shapes.ts";
 import { type Registered, recordProgram } from "./recorder.ts";
 
@@ -23,12 +23,13 @@ const orders = { postgresVersion: 17, members: { pg1: {}, pg2: {}, pg3: {} }, pr
 async function resources(
   stackFile: { ssh?: object; hosts: object; clusters?: object },
   args: Omit<EnvironmentArgs, "environment"> = {},
+  change: (environment: Environment) => Environment = (environment) => environment,
 ): Promise<ReadonlyMap<string, Registered>> {
   const config = Object.fromEntries(Object.entries(stackFile).map(([name, value]) => [name, JSON.stringify(value)]));
   const { environment, faults } = parseEnvironment(config);
   expect(faults).toEqual([]);
   if (environment === undefined) throw new Error("no faults, and no environment");
-  const registered = await recordProgram(() => void buildEnvironment({ ...args, environment }));
+  const registered = await recordProgram(() => void buildEnvironment({ ...args, environment: change(environment) }));
   return new Map(registered.map((resource) => [`${resource.type} ${resource.name}`, resource]));
 }
 
@@ -306,6 +307,25 @@ describe("a cluster", () => {
       walDirectory: "/wal/orders",
     });
     expect(unit).toContain("RequiresMountsFor=/var/lib/postgresql/17/orders-pg2 /wal/orders\n");
+  });
+
+  it("under Pacemaker its members have what the agent works with, and its hosts what moves its addresses", async () => {
+    const underPacemaker = (environment: Environment): Environment => ({
+      ...environment,
+      clusters: environment.clusters.map((cluster) => ({
+        ...cluster,
+        failover: { manager: "pacemaker", agent: "paf", corosync: "main" },
+        virtualIps: { primary: { address: "198.51.100.50", prefix: 24 } },
+      })),
+    });
+    const found = await resources({ hosts: hosts(3), clusters: { orders } }, {}, underPacemaker);
+    expect(propsOf(found, "pgha:index:Instance orders-pg2")).toMatchObject({
+      manager: "pacemaker",
+      programs: "/usr/lib/postgresql/17/bin",
+    });
+    expect(propsOf(found, "pgha:index:Packages pg2-packages").names).toEqual(
+      expect.arrayContaining(["iproute2", "nftables"]),
+    );
   });
 
   it("who is primary is nothing that an instance knows: another one changes the group alone", async () => {
