@@ -96,7 +96,7 @@ function isUnreached(error: RemoteError): boolean {
   return error.name === "Unreachable" || error.name === "HostKeyRefused";
 }
 
-/* 105 is CRM_EX_NOSUCH: Pacemaker runs, and does not know this cluster yet. Values: clone, attribute, then the script's own. */
+/* 105 is CRM_EX_NOSUCH: Pacemaker runs, and does not know this cluster yet; or there is no maintenance to take away. Values: clone, attribute, then the script's own. */
 const prelude = `
 set -eu
 clone=$1 attribute=$2; shift 2
@@ -107,6 +107,11 @@ if [ "$code" = 105 ]; then echo absent; exit 0; fi
 [ "$code" = 0 ] || exit "$code"
 if [ "$(crm_node --quorum)" != 1 ]; then echo "no quorum"; exit 0; fi
 known() { cibadmin --query --xpath "//*[@id='$1']" >/dev/null 2>&1; }
+manage() {
+  code=0
+  crm_resource --resource "$1" --meta --delete-parameter maintenance >/dev/null || code=$?
+  [ "$code" = 0 ] || [ "$code" = 105 ]
+}
 `;
 
 /* What was begun before runs to its end first: --wait is over when the whole cluster has settled. */
@@ -143,14 +148,14 @@ trap 'rm -f "$copy"' EXIT
 crm_resource --wait --timeout 30s
 cibadmin --query > "$copy"
 for resource in "$@"; do
-  ! known "$resource" || CIB_file=$copy crm_resource --resource "$resource" --meta --delete-parameter maintenance >/dev/null
+  ! known "$resource" || (export CIB_file="$copy"; manage "$resource")
 done
 crm_simulate --simulate --xml-file "$copy" --output-as=xml
 `;
 
 const resumeScript = `
 for resource in "$@"; do
-  ! known "$resource" || crm_resource --resource "$resource" --meta --delete-parameter maintenance >/dev/null
+  ! known "$resource" || manage "$resource"
 done
 crm_node --list | while read -r _ node _; do
   crm_attribute --type nodes --node "$node" --name "$attribute" --delete >/dev/null 2>&1 || true

@@ -1,51 +1,54 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { plannedActions, refusedActions } from "./simulation.ts";
 
-const simulated = (actions: string) => `<?xml version="1.0"?>
-<pacemaker-result api-version="2.38" request="crm_simulate --simulate --xml-file /tmp/c.xml --output-as=xml">
-  <cluster_status><nodes/><resources/></cluster_status>
-  <actions>${actions}</actions>
-  <transition><rsc_action resource="pgha-orders" task="monitor" node="pg1"/></transition>
-  <status code="0" message="OK"/>
-</pacemaker-result>`;
+/* What crm_simulate of Pacemaker 3.0.0 printed, word for word. */
+function recorded(name: string): string {
+  return readFileSync(new URL(`./recorded/${name}.xml`, import.meta.url), "utf8");
+}
+
+const own = { resource: "pgha-orders", addresses: ["pgha-orders-primary-ip"], primaryNode: "pg2" };
 
 describe("what Pacemaker would do if it managed again", () => {
   it("is nothing when it lists no action, whatever it looks at besides", () => {
-    expect(plannedActions(simulated(""))).toEqual([]);
+    expect(plannedActions(recorded("simulatedNothing"))).toEqual([]);
   });
 
   it("names each action with its resource and where it goes", () => {
-    const xml = simulated(`
-      <rsc_action action="Promote" resource="pgha-orders:1" node="pg2" role="Unpromoted" next-role="Promoted"/>
-      <rsc_action action="Move" resource="pgha-orders-primary-ip" source="pg1" dest="pg2" role="Started" next-role="Started"/>`);
-    expect(plannedActions(xml)).toEqual([
-      { action: "Promote", resource: "pgha-orders:1", node: "pg2" },
-      { action: "Move", resource: "pgha-orders-primary-ip", node: "pg2" },
+    expect(plannedActions(recorded("simulatedMove"))).toEqual([
+      { action: "demote", resource: "pgha-orders:0", node: "pg1" },
+      { action: "promote", resource: "pgha-orders:1", node: "pg2" },
+      { action: "move", resource: "pgha-orders-primary-ip", node: "pg2" },
     ]);
   });
 
-  const own = { resource: "pgha-orders", addresses: ["pgha-orders-primary-ip"], primaryNode: "pg2" };
+  it("is allowed where it only starts the address beside the primary", () => {
+    const actions = plannedActions(recorded("simulatedStart"));
+    expect(actions).toEqual([{ action: "start", resource: "pgha-orders-primary-ip", node: "pg1" }]);
+    expect(refusedActions(actions, { ...own, primaryNode: "pg1" })).toEqual([]);
+    expect(refusedActions(actions, own)).toEqual(["start pgha-orders-primary-ip on pg1"]);
+  });
 
   it("is refused for every action on an instance, and for an address that would leave the primary", () => {
     const actions = [
-      { action: "Promote", resource: "pgha-orders:1", node: "pg2" },
-      { action: "Start", resource: "pgha-orders:2", node: "pg3" },
-      { action: "Start", resource: "pgha-orders-primary-ip", node: "pg1" },
-      { action: "Move", resource: "pgha-orders-primary-ip", node: "pg2" },
+      { action: "promote", resource: "pgha-orders:1", node: "pg2" },
+      { action: "start", resource: "pgha-orders:2", node: "pg3" },
+      { action: "start", resource: "pgha-orders-primary-ip", node: "pg1" },
+      { action: "move", resource: "pgha-orders-primary-ip", node: "pg2" },
     ];
     expect(refusedActions(actions, own)).toEqual([
-      "Promote pgha-orders:1 on pg2",
-      "Start pgha-orders:2 on pg3",
-      "Start pgha-orders-primary-ip on pg1",
-      "Move pgha-orders-primary-ip on pg2",
+      "promote pgha-orders:1 on pg2",
+      "start pgha-orders:2 on pg3",
+      "start pgha-orders-primary-ip on pg1",
+      "move pgha-orders-primary-ip on pg2",
     ]);
   });
 
   it("may start an address beside the primary, and do what it wants with the resources of others", () => {
     const actions = [
-      { action: "Start", resource: "pgha-orders-primary-ip", node: "pg2" },
-      { action: "Stop", resource: "pgha-billing:0", node: "pg1" },
-      { action: "Start", resource: "mail", node: "pg3" },
+      { action: "start", resource: "pgha-orders-primary-ip", node: "pg2" },
+      { action: "stop", resource: "pgha-billing:0", node: "pg1" },
+      { action: "start", resource: "mail", node: "pg3" },
     ];
     expect(refusedActions(actions, own)).toEqual([]);
   });

@@ -2,11 +2,11 @@ import { childOf, childrenOf, parseXml } from "./xml.ts";
 
 /** One thing that Pacemaker would do if it managed again. */
 export interface PlannedAction {
-  /** "Promote", "Start", "Stop", "Move", "Restart", … */
+  /** "promote", "demote", "start", "stop", "move", "restart", "recover", … */
   readonly action: string;
   /** Of a clone's instance with its number: "pgha-orders:1". */
   readonly resource: string;
-  /** Where, or where to. */
+  /** Where to, or where. */
   readonly node?: string | undefined;
 }
 
@@ -16,7 +16,7 @@ export function plannedActions(xml: string): PlannedAction[] {
   return childrenOf(actions, "rsc_action").map(({ attributes }) => ({
     action: attributes.action ?? "",
     resource: attributes.resource ?? "",
-    node: attributes.dest ?? attributes.node,
+    node: attributes.dest ?? attributes.node ?? attributes.source,
   }));
 }
 
@@ -32,6 +32,6 @@ export function refusedActions(
     const text = `${action} ${resource}${node === undefined ? "" : ` on ${node}`}`;
     if (resource.split(":")[0] === own.resource) return [text];
     if (!own.addresses.includes(resource)) return [];
-    return action === "Start" && node === own.primaryNode ? [] : [text];
+    return action === "start" && node === own.primaryNode ? [] : [text];
   });
 }
