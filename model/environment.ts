@@ -1,6 +1,8 @@
 import { type Config, type HostDeclaration, type Networks, parseHosts, readEntries, readKey } from "./connections.ts";
 import { type ClusterDeclaration, clusterSchema, type UncheckedCluster } from "./declaration.ts";
 import type { Fault } from "./fault.ts";
+import { type PacemakerDeclaration, pacemakerSchema } from "./pacemaker/declaration.ts";
+import { validatePacemaker } from "./pacemaker/validation.ts";
 import { isMapping, type Reading, readObject } from "./schema.ts";
 import { validateClusters } from "./validation.ts";
 
@@ -12,6 +14,8 @@ export interface Environment {
   readonly networks: Networks;
   /** In the order of the stack file. */
   readonly clusters: readonly ClusterDeclaration[];
+  /** The Corosync clusters that fail them over. */
+  readonly pacemaker: readonly PacemakerDeclaration[];
 }
 
 /** Keys that are documented for later; the answer is clearer than "unknown key". */
@@ -25,11 +29,16 @@ export function parseEnvironment(config: Config): { environment?: Environment; f
   const read = readEntries(readKey(config, "clusters"), ["pgha:clusters"], faults, (data, path) =>
     readCluster(data, path, faults),
   );
-  const checked = validateClusters(read ?? new Map(), surroundings);
-  faults.push(...checked.faults);
+  const corosyncs =
+    readEntries(readKey(config, "pacemaker"), ["pgha:pacemaker"], faults, (data, path) =>
+      readObject(pacemakerSchema, data, path, faults),
+    ) ?? new Map();
+  const checked = validateClusters(read ?? new Map(), surroundings, [...corosyncs.keys()]);
+  const { pacemaker, faults: underPacemaker } = validatePacemaker(corosyncs, checked.clusters, surroundings);
+  faults.push(...checked.faults, ...underPacemaker);
   if (faults.length > 0) return { faults };
   const { hosts, networks } = surroundings;
-  return { environment: { hosts, networks, clusters: checked.clusters }, faults };
+  return { environment: { hosts, networks, clusters: checked.clusters, pacemaker }, faults };
 }
 
 function readCluster(data: unknown, path: readonly string[], faults: Fault[]): Reading<UncheckedCluster> {

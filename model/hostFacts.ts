@@ -39,6 +39,12 @@ export interface HostFacts {
   readonly directories: Readonly<Record<string, { readonly kind: string; readonly freeBytes: number }>>;
   /** Every member that has a marker of ours on the host, declared or not, with the port of its configuration. */
   readonly markers: readonly MarkedMember[];
+  /** Text of corosync.conf; undefined where there is none. */
+  readonly corosyncConf?: string;
+  /** Of the addresses that were asked for, those for which somebody answers, with his hardware address. */
+  readonly answered?: Readonly<Record<string, string>>;
+  /** Of the addresses that were asked for, those that Pacemaker on this host is configured with. */
+  readonly managed?: readonly string[];
 }
 
 /** A member that a marker on a host speaks of, declared or not. */
@@ -83,6 +89,15 @@ export function hostFaults(
   return [...faults, ...members.flatMap((member) => memberFaults(host, facts, member, forgotten))];
 }
 
+export function missingAddressFault(host: string, facts: HostFacts, address: string): Fault {
+  return {
+    path: ["pgha:hosts", host, "address"],
+    found: `${address}, which the host does not have (it has ${facts.addresses.join(", ")})`,
+    expected: "an address of the host",
+    remedy: "Correct the address, or give it to the host.",
+  };
+}
+
 function isMarked(member: PlannedMember, marked: MarkedMember): boolean {
   return member.cluster === marked.cluster && member.member === marked.member;
 }
@@ -96,12 +111,7 @@ function memberFaults(
   const faults: Fault[] = [];
   const at = (key: string) => ["pgha:clusters", member.cluster, "members", member.member, key];
   if (!facts.addresses.includes(member.replicationAddress)) {
-    faults.push({
-      path: ["pgha:hosts", host, "address"],
-      found: `${member.replicationAddress}, which the host does not have (it has ${facts.addresses.join(", ")})`,
-      expected: "an address of the host",
-      remedy: "Correct the address, or give it to the host.",
-    });
+    faults.push(missingAddressFault(host, facts, member.replicationAddress));
   }
   const offered = distributionVersions[`${facts.system} ${facts.systemVersion}`];
   if (offered !== undefined && offered !== member.postgresVersion) {

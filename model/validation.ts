@@ -19,11 +19,12 @@ type At = (...path: string[]) => string[];
 
 /**
  * The rules that need more than one field. Every fault at once: a rule speaks wherever the fields that it needs are right.
- * The clusters are only to be used when there is no fault.
+ * The clusters are only to be used when there is no fault. `corosyncs`: the names under pgha:pacemaker.
  */
 export function validateClusters(
   clusters: ReadonlyMap<string, Reading<UncheckedCluster>>,
   surroundings: Surroundings,
+  corosyncs: readonly string[] = [],
 ): { clusters: ClusterDeclaration[]; faults: Fault[] } {
   const faults: Fault[] = [];
   const parsed: ClusterDeclaration[] = [];
@@ -42,7 +43,7 @@ export function validateClusters(
     faults.push(...replicationParameterFaults(cluster));
     faults.push(...eraseFaults(cluster));
     const clientNetworks = resolveNetworks(cluster, surroundings, faults);
-    if (value !== undefined) parsed.push(clusterDeclaration(name, value, members, clientNetworks));
+    if (value !== undefined) parsed.push(clusterDeclaration(name, value, members, clientNetworks, corosyncs));
   }
   faults.push(...placeFaults(places));
   faults.push(...networkFaults(surroundings.hosts, surroundings.networks));
@@ -54,13 +55,15 @@ function clusterDeclaration(
   cluster: UncheckedCluster,
   members: readonly MemberDeclaration[],
   clientNetworks: readonly string[],
+  corosyncs: readonly string[],
 ): ClusterDeclaration {
   const { eraseConfirmation, maintenanceWindow, failover, virtualIps, ...rest } = cluster;
   return {
     ...rest,
     name,
     members,
-    failover: failover.manager === "none" ? failover : { ...failover, corosync: failover.corosync ?? "main" },
+    failover:
+      failover.manager === "none" ? failover : { ...failover, corosync: corosyncOf(failover.corosync, corosyncs) },
     virtualIps: declaredAddresses(virtualIps),
     parameters: Object.fromEntries(
       Object.entries(cluster.parameters).map(([key, value]) => [key, parameterText(value)]),
@@ -69,6 +72,12 @@ function clusterDeclaration(
     ...(eraseConfirmation === undefined ? {} : { eraseConfirmation }),
     ...(maintenanceWindow === undefined ? {} : { maintenanceWindow }),
   };
+}
+
+/** Where several are declared, one must be named: "main" is then no guess, but what the fault speaks of. */
+function corosyncOf(named: string | undefined, declared: readonly string[]): string {
+  const [only] = declared.length === 1 ? declared : [];
+  return named ?? only ?? "main";
 }
 
 function declaredAddresses(declared: VirtualIps): ClusterDeclaration["virtualIps"] {

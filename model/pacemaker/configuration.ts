@@ -1,0 +1,244 @@
+import { z } from "zod";
+import type { ClusterDeclaration, MemberDeclaration } from "../declaration.ts";
+import { socketDirectory } from "../names.ts";
+import type { FenceDevice, PacemakerDeclaration } from "./declaration.ts";
+import { addressResource, pacemakerNames } from "./names.ts";
+
+const texts = z.record(z.string(), z.string());
+
+const resource = z.object({
+  /** "ocf:heartbeat:pgsqlms", "stonith:fence_ipmilan" */
+  agent: z.string(),
+  parameters: texts,
+  /** By name, with the role where it has one: "start", "monitor Promoted". */
+  operations: z.record(z.string(), texts),
+  meta: texts,
+});
+
+/** What of Pacemaker's configuration (its CIB) is ours, in the words of its documentation; by the ids that it has there. */
+export const pacemakerConfiguration = z.object({
+  /** Properties of the whole cluster; only those that are declared. */
+  properties: texts,
+  resources: z.record(z.string(), resource),
+  groups: z.record(z.string(), z.object({ members: z.array(z.string()), meta: texts })),
+  clones: z.record(z.string(), z.object({ resource: z.string(), meta: texts })),
+  /** Each with its `type`: location, order or colocation. */
+  constraints: z.record(z.string(), texts),
+  /** Fence devices. */
+  fencing: z.record(z.string(), resource),
+});
+
+/** What of Pacemaker's configuration is ours. */
+export type PacemakerConfiguration = z.infer<typeof pacemakerConfiguration>;
+/** One resource or fence device. */
+export type PacemakerResource = z.infer<typeof resource>;
+/** Names with values. */
+export type Texts = Readonly<Record<string, string>>;
+
+/** Ids of Pacemaker's configuration that begin so are ours; everything else there is the user's, and stays. */
+export const ownPrefix = "pgha-";
+
+/** The id of one fence device. */
+export function fenceId(device: string): string {
+  return `${ownPrefix}fence-${device}`;
+}
+
+/** What is written where a secret belongs, so that a diff may be shown: which secret it is. */
+export function secretPlaceholder(key: string): string {
+  return `${placeholderStart}${key})`;
+}
+
+const placeholderStart = "(pgha:fencingSecrets.";
+
+/** The whole configuration that follows from a declaration. */
+export function configurationOf(declaration: PacemakerDeclaration): PacemakerConfiguration {
+  const { clusters, fencing, hosts } = declaration;
+  const parts = clusters.map((cluster) =>
+    clusterConfiguration(
+      cluster,
+      hosts.map(({ name }) => name),
+    ),
+  );
+  return {
+    properties: { "stonith-enabled": String(fencing.length > 0), ...declaration.properties },
+    resources: Object.assign({}, ...parts.map((part) => part.resources)),
+    groups: Object.assign({}, ...parts.map((part) => part.groups)),
+    clones: Object.assign({}, ...parts.map((part) => part.clones)),
+    constraints: Object.assign({}, ...parts.map((part) => part.constraints)),
+    fencing: Object.fromEntries(fencing.map((device) => [fenceId(device.name), fenceResource(device)])),
+  };
+}
+
+function clusterConfiguration(
+  cluster: ClusterDeclaration,
+  hosts: readonly string[],
+): Pick<PacemakerConfiguration, "resources" | "groups" | "clones" | "constraints"> {
+  const names = pacemakerNames(cluster.name);
+  const addresses = Object.entries(cluster.virtualIps).map(
+    ([kind, address]) => [addressResource(cluster.name, kind), addressPrimitive(address)] as const,
+  );
+  return {
+    resources: { [names.resource]: postgresResource(cluster), ...Object.fromEntries(addresses) },
+    groups:
+      addresses.length === 0
+        ? {}
+        : {
+            [names.addressGroup]: {
+              members: addresses.map(([id]) => id),
+              meta: { "failure-timeout": "60s" },
+            },
+          },
+    clones: { [names.clone]: { resource: names.resource, meta: cloneMeta(cluster.members) } },
+    constraints: {
+      ...(addresses.length === 0 ? {} : addressConstraints(cluster.name)),
+      ...placeConstraints(cluster, hosts),
+    },
+  };
+}
+
+/** The agent drives PostgreSQL through our unit: its programs are stand-ins, and its data directory is a link. */
+function postgresResource({ name, members }: ClusterDeclaration): PacemakerResource {
+  const { programs, dataLink } = pacemakerNames(name);
+  return {
+    agent: "ocf:heartbeat:pgsqlms",
+    parameters: {
+      bindir: programs,
+      pgdata: dataLink,
+      pghost: socketDirectory,
+      pgport: String(members[0]?.port ?? 5432),
+      // The stand-ins become postgres by themselves where they must.
+      system_user: "root",
+    },
+    operations: {
+      start: { timeout: "60s" },
+      stop: { timeout: "60s" },
+      // Longer than the election waits for the positions of the other candidates.
+      promote: { timeout: "60s" },
+      demote: { timeout: "120s" },
+      notify: { timeout: "60s" },
+      // Pacemaker tells the two apart by their interval, so it must differ.
+      "monitor Promoted": { interval: "3s", timeout: "10s" },
+      "monitor Unpromoted": { interval: "4s", timeout: "10s" },
+    },
+    meta: {},
+  };
+}
+
+function cloneMeta(members: readonly MemberDeclaration[]): Texts {
+  return {
+    promotable: "true",
+    "promoted-max": "1",
+    "promoted-node-max": "1",
+    "clone-max": String(members.length),
+    "clone-node-max": "1",
+    // The agent elects within these messages.
+    notify: "true",
+    "migration-threshold": "5",
+    "failure-timeout": "60s",
+    "resource-stickiness": "10",
+  };
+}
+
+function addressPrimitive({ address, prefix, nic }: ClusterDeclaration["virtualIps"][string]): PacemakerResource {
+  return {
+    agent: "ocf:heartbeat:IPaddr2",
+    parameters: { ip: address, cidr_netmask: String(prefix), ...(nic === undefined ? {} : { nic }) },
+    operations: {
+      start: { timeout: "20s" },
+      stop: { timeout: "20s" },
+      monitor: { interval: "5s", timeout: "10s" },
+    },
+    meta: {},
+  };
+}
+
+/** Addresses come up after the promotion and go after the demotion: the last WAL still reaches who follows by them. */
+function addressConstraints(cluster: string): Record<string, Texts> {
+  const { clone, addressGroup } = pacemakerNames(cluster);
+  // biome-ignore lint/suspicious/noThenProperty: Pacemaker's word, and its value is a text
+  const order = { type: "order", kind: "Mandatory", symmetrical: "false", first: clone, then: addressGroup };
+  return {
+    [`${addressGroup}-with-primary`]: {
+      type: "colocation",
+      rsc: addressGroup,
+      "with-rsc": clone,
+      "with-rsc-role": "Promoted",
+      score: "INFINITY",
+    },
+    [`${addressGroup}-after-promote`]: { ...order, "first-action": "promote", "then-action": "start" },
+    [`${addressGroup}-until-demote`]: { ...order, "first-action": "demote", "then-action": "stop" },
+  };
+}
+
+function placeConstraints({ name, members }: ClusterDeclaration, hosts: readonly string[]): Record<string, Texts> {
+  const { resource, clone } = pacemakerNames(name);
+  const own = members.map(({ host }) => host);
+  const elsewhere = hosts
+    .filter((host) => !own.includes(host))
+    // Without a probe either: there is nothing of this cluster on that host that could be asked.
+    .map((node) => [`${resource}-not-on-${node}`, { "resource-discovery": "never", node }] as const);
+  const never = members
+    .filter(({ candidate }) => !candidate)
+    .map(({ host }) => [`${resource}-never-promoted-on-${host}`, { role: "Promoted", node: host }] as const);
+  return Object.fromEntries(
+    [...elsewhere, ...never].map(([id, rest]) => [id, { type: "location", rsc: clone, score: "-INFINITY", ...rest }]),
+  );
+}
+
+function fenceResource({ agent, hosts, parameters, secretParameters }: FenceDevice): PacemakerResource {
+  const secrets = Object.entries(secretParameters).map(([name, key]) => [name, secretPlaceholder(key)]);
+  return {
+    agent: `stonith:${agent}`,
+    parameters: {
+      pcmk_host_check: "static-list",
+      pcmk_host_list: hosts.join(" "),
+      ...parameters,
+      ...Object.fromEntries(secrets),
+    },
+    operations: { monitor: { interval: "60s", timeout: "60s" } },
+    meta: {},
+  };
+}
+
+/** The configuration with the secrets where their placeholders are: what is written. Never shown, never in the state. */
+export function revealSecrets(configuration: PacemakerConfiguration, secrets: Texts): PacemakerConfiguration {
+  const values = new Map(Object.entries(secrets).map(([key, value]) => [secretPlaceholder(key), value]));
+  return withFenceParameters(configuration, (_device, _name, value) => values.get(value) ?? value);
+}
+
+/**
+ * What was read, without secrets: a value that is as declared has its placeholder, and one of a fence device that is not
+ * declared so is never shown, because it may be a password that was set by hand.
+ */
+export function concealSecrets(
+  live: PacemakerConfiguration,
+  declared: PacemakerConfiguration,
+  secrets: Texts,
+): PacemakerConfiguration {
+  const revealed = revealSecrets(declared, secrets);
+  return withFenceParameters(live, (device, name, value) => {
+    const wanted = declared.fencing[device]?.parameters[name];
+    if (value === revealed.fencing[device]?.parameters[name]) return wanted ?? value;
+    return wanted === undefined || wanted.startsWith(placeholderStart) ? "(another value)" : value;
+  });
+}
+
+function withFenceParameters(
+  configuration: PacemakerConfiguration,
+  change: (device: string, name: string, value: string) => string,
+): PacemakerConfiguration {
+  return {
+    ...configuration,
+    fencing: Object.fromEntries(
+      Object.entries(configuration.fencing).map(([device, { parameters, ...rest }]) => [
+        device,
+        {
+          ...rest,
+          parameters: Object.fromEntries(
+            Object.entries(parameters).map(([name, value]) => [name, change(device, name, value)]),
+          ),
+        },
+      ]),
+    ),
+  };
+}

@@ -1,0 +1,307 @@
+import type { HostDeclaration, Surroundings } from "../connections.ts";
+import type { ClusterDeclaration, MemberDeclaration } from "../declaration.ts";
+import type { Fault } from "../fault.ts";
+import type { Reading } from "../schema.ts";
+import { fenceId } from "./configuration.ts";
+import type { FenceDevice, PacemakerDeclaration, RingNetwork, UncheckedPacemaker } from "./declaration.ts";
+import { addressResource, pacemakerNames } from "./names.ts";
+import { addressFaults } from "./virtualIps.ts";
+
+type At = (...path: string[]) => string[];
+
+/** What a rule needs of one Corosync cluster. */
+interface Parts {
+  readonly name: string;
+  readonly parts: Partial<UncheckedPacemaker>;
+  readonly at: At;
+  readonly clusters: readonly ClusterDeclaration[];
+  /** Of the members of its clusters, in the order of the stack file. */
+  readonly hosts: readonly HostDeclaration[];
+}
+
+/** The rules about everything under Pacemaker, all faults at once. The declarations are only to be used when there is none. */
+export function validatePacemaker(
+  declared: ReadonlyMap<string, Reading<UncheckedPacemaker>>,
+  clusters: readonly ClusterDeclaration[],
+  surroundings: Surroundings,
+): { pacemaker: PacemakerDeclaration[]; faults: Fault[] } {
+  const faults: Fault[] = [
+    ...clusters.flatMap((cluster) => clusterFaults(cluster, [...declared.keys()])),
+    ...addressFaults(clusters, surroundings),
+    ...idFaults(clusters),
+  ];
+  const pacemaker: PacemakerDeclaration[] = [];
+  const taken = new Map<string, string>();
+  for (const [name, { parts, value }] of declared) {
+    const own = clusters.filter(({ failover }) => failover.manager === "pacemaker" && failover.corosync === name);
+    const names = new Set(own.flatMap(({ members }) => members.map(({ host }) => host)));
+    const at: At = (...path) => ["pgha:pacemaker", name, ...path];
+    const hosts = surroundings.hosts.filter((host) => names.has(host.name));
+    faults.push(...sizeFaults({ name, parts: parts ?? {}, at, clusters: own, hosts }, names.size));
+    if (parts === undefined) continue;
+    const read: Parts = { name, parts, at, clusters: own, hosts };
+    faults.push(...ringFaults(read), ...propertyFaults(read), ...fencingFaults(read));
+    for (const host of hosts) {
+      const other = taken.get(host.name);
+      if (other !== undefined) faults.push(sharedHostFault(at(), host.name, other));
+      taken.set(host.name, name);
+    }
+    if (value !== undefined) pacemaker.push(pacemakerDeclaration(read, value));
+  }
+  return { pacemaker, faults };
+}
+
+function pacemakerDeclaration(
+  { name, hosts, clusters }: Parts,
+  { rings, detection, fencing, properties }: UncheckedPacemaker,
+): PacemakerDeclaration {
+  return {
+    name,
+    hosts: hosts.map((host) => ({ name: host.name, addresses: rings.map((ring) => host.addresses[ring]) })),
+    detection,
+    fencing: Object.entries(fencing.devices ?? {}).map(
+      ([device, { package: debianPackage, parameters, ...rest }]): FenceDevice => ({
+        name: device,
+        ...rest,
+        ...(debianPackage === undefined ? {} : { package: debianPackage }),
+        parameters: texts(parameters),
+      }),
+    ),
+    properties: texts(properties),
+    clusters,
+  };
+}
+
+function texts(values: Readonly<Record<string, string | number | boolean>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, String(value)]));
+}
+
+/** What one PostgreSQL cluster must be like for the agent that drives it. */
+function clusterFaults(
+  { name, members, failover, virtualIps }: ClusterDeclaration,
+  corosyncs: readonly string[],
+): Fault[] {
+  const at: At = (...path) => ["pgha:clusters", name, ...path];
+  if (failover.manager === "none") {
+    if (Object.keys(virtualIps).length === 0) return [];
+    return [
+      {
+        path: at("virtualIps"),
+        found: "virtual IPs without a failover manager",
+        expected: "failover: { manager: pacemaker }, which moves them with the primary",
+        remedy: "Write it, or remove the virtual IPs.",
+      },
+    ];
+  }
+  const faults: Fault[] = [];
+  if (!corosyncs.includes(failover.corosync)) {
+    faults.push({
+      path: at("failover", "corosync"),
+      found: `${failover.corosync}, which is not declared`,
+      expected: `a Corosync cluster of pgha:pacemaker (${corosyncs.join(", ") || "none is declared"})`,
+      remedy: "Declare it there, or name one of them.",
+    });
+  }
+  return [...faults, ...members.flatMap((member) => memberFaults(at, member, members))];
+}
+
+/** The agent is configured once for all hosts: what it names must be the same on each. */
+function memberFaults(at: At, member: MemberDeclaration, members: readonly MemberDeclaration[]): Fault[] {
+  const faults: Fault[] = [];
+  const [first] = members;
+  const neighbour = members.find(({ name, host }) => name !== member.name && host === member.host);
+  if (neighbour !== undefined) {
+    faults.push({
+      path: at("members", member.name, "host"),
+      found: `${member.host}, which has ${neighbour.name} too`,
+      expected: "under Pacemaker one member of a cluster on a host",
+      remedy: "Move one of them to another host.",
+    });
+  } else if (member.name !== member.host) {
+    faults.push({
+      path: at("members", member.name),
+      found: `${member.name} on the host ${member.host}`,
+      expected: "under Pacemaker a member that has its host's name: the agent tells standbys by it",
+      remedy: `Name the member ${member.host}.`,
+    });
+  }
+  if (first !== undefined && member.port !== first.port) {
+    faults.push({
+      path: at("members", member.name, "port"),
+      found: `${member.port}, and ${first.port} of ${first.name}`,
+      expected: "under Pacemaker the same port on every host",
+      remedy: "Give all members one port.",
+    });
+  }
+  return faults;
+}
+
+function sizeFaults({ at, clusters }: Parts, hosts: number): Fault[] {
+  if (clusters.length === 0) {
+    return [
+      {
+        path: at(),
+        found: "no cluster that fails over by it",
+        expected: "at least one with failover: { manager: pacemaker }",
+        remedy: "Write that in a cluster, or remove this entry.",
+      },
+    ];
+  }
+  if (hosts >= 3) return [];
+  return [
+    {
+      path: at(),
+      found: `${hosts} host${hosts === 1 ? "" : "s"} (of the members of ${clusters.map(({ name }) => name).join(", ")})`,
+      expected:
+        "at least 3: with fewer nobody can tell a dead host from a cut cable, and a tie-break is not available in this version",
+      remedy: "Add members on further hosts.",
+    },
+  ];
+}
+
+function ringFaults({ parts, at, hosts }: Parts): Fault[] {
+  const rings: readonly RingNetwork[] = parts.rings ?? [];
+  const faults: Fault[] = [];
+  const seen = new Map<string, string>();
+  for (const [index, ring] of rings.entries()) {
+    if (rings.indexOf(ring) !== index) {
+      faults.push({
+        path: at("rings", String(index)),
+        found: `${ring} twice`,
+        expected: "each network once",
+        remedy: "Remove one of the two.",
+      });
+      continue;
+    }
+    for (const host of hosts) {
+      const address = host.addresses[ring];
+      const other = seen.get(address);
+      const label = `${host.name}'s ${ring} address`;
+      if (other !== undefined) {
+        faults.push({
+          path: at("rings", String(index)),
+          found: `${address} as ${label}, which is also ${other}`,
+          expected: "an address of its own for every ring of every host",
+          remedy: `Declare address.${ring} of ${host.name}, or remove the ring.`,
+        });
+      }
+      seen.set(address, label);
+    }
+  }
+  return faults;
+}
+
+/** Properties that the declaration decides in other words, or that would break what it promises. */
+const refusedProperties: Readonly<Record<string, { expected: string; remedy: string } | undefined>> = {
+  "stonith-enabled": { expected: "it to follow from fencing:", remedy: "Remove it." },
+  "fencing-enabled": { expected: "it to follow from fencing:", remedy: "Remove it." },
+  "symmetric-cluster": {
+    expected: "no such property: the declared hosts decide where what may run",
+    remedy: "Remove it.",
+  },
+  "maintenance-mode": {
+    expected: "no such property: it is for an hour, not for a declaration",
+    remedy: "Remove it, and set it by hand when it is needed.",
+  },
+};
+
+function propertyFaults({ parts, at }: Parts): Fault[] {
+  return Object.entries(parts.properties ?? {}).flatMap(([name, value]): Fault[] => {
+    const path = at("properties", name);
+    const refused = refusedProperties[name];
+    if (refused !== undefined) return [{ path, found: String(value), ...refused }];
+    if (name !== "no-quorum-policy" || String(value) !== "ignore") return [];
+    return [
+      {
+        path,
+        found: "ignore",
+        expected: "anything else: each half of a divided cluster would promote a primary of its own",
+        remedy: "Remove it: without quorum everything is stopped then.",
+      },
+    ];
+  });
+}
+
+/** Which parameters are ours to write, because `hosts:` says it already. */
+const ownFenceParameters = ["pcmk_host_list", "pcmk_host_check"];
+
+function fencingFaults({ parts, at, hosts }: Parts): Fault[] {
+  const devices = Object.entries(parts.fencing?.devices ?? {});
+  if (devices.length === 0) return [];
+  const names = hosts.map(({ name }) => name);
+  const faults = devices.flatMap(([device, { hosts: own, parameters, secretParameters }]): Fault[] => [
+    ...own.flatMap((host, index): Fault[] =>
+      names.includes(host)
+        ? []
+        : [
+            {
+              path: at("fencing", "devices", device, "hosts", String(index)),
+              found: host,
+              expected: `a host of this Corosync cluster (${names.join(", ")})`,
+              remedy: "Correct it.",
+            },
+          ],
+    ),
+    ...[...Object.keys(parameters), ...Object.keys(secretParameters)]
+      .filter((key) => ownFenceParameters.includes(key))
+      .map((key) => ({
+        path: at("fencing", "devices", device, "parameters", key),
+        found: "a parameter that follows from hosts:",
+        expected: "it to be left out",
+        remedy: "Remove it.",
+      })),
+    ...Object.keys(secretParameters)
+      .filter((key) => key in parameters)
+      .map((key) => ({
+        path: at("fencing", "devices", device, "secretParameters", key),
+        found: `${key}, which parameters: has too`,
+        expected: "each parameter once",
+        remedy: "Remove one of the two.",
+      })),
+  ]);
+  const covered = new Set(devices.flatMap(([, device]) => device.hosts));
+  const without = names.filter((name) => !covered.has(name));
+  if (without.length === 0) return faults;
+  return [
+    ...faults,
+    {
+      path: at("fencing", "devices"),
+      found: `no device that can switch off ${without.join(", ")}`,
+      expected: "one for every host: what ran on a host without one is never taken over",
+      remedy: "Add it to a device's hosts:, or declare another device.",
+    },
+  ];
+}
+
+function sharedHostFault(path: string[], host: string, other: string): Fault {
+  return {
+    path,
+    found: `the host ${host}, which belongs to ${other} too`,
+    expected: "a host in one Corosync cluster",
+    remedy: "Let both clusters name the same one in failover.corosync.",
+  };
+}
+
+/** Two clusters whose resources would have one name: "a" and "a-clone". */
+function idFaults(clusters: readonly ClusterDeclaration[]): Fault[] {
+  const owners = new Map<string, string>();
+  const faults: Fault[] = [];
+  for (const { name, failover, virtualIps } of clusters) {
+    if (failover.manager !== "pacemaker") continue;
+    const { resource, clone, addressGroup } = pacemakerNames(name);
+    const ids = [resource, clone, addressGroup, ...Object.keys(virtualIps).map((kind) => addressResource(name, kind))];
+    for (const id of ids) {
+      const owner = owners.get(`${failover.corosync} ${id}`);
+      if (owner !== undefined || id.startsWith(fenceId(""))) {
+        faults.push({
+          path: ["pgha:clusters", name],
+          found: `the name ${name}, by which Pacemaker's ${id} is ${owner === undefined ? "a fence device's" : `${owner}'s too`}`,
+          expected: "a name that gives its resources names of their own",
+          remedy: "Rename the cluster.",
+        });
+      }
+      owners.set(`${failover.corosync} ${id}`, name);
+    }
+  }
+  return faults;
+}
