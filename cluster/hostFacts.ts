@@ -15,6 +15,27 @@ for marker in /var/lib/pgha/*/*/marker.json; do
   port=$(sed -n "s/^port *= *'\\{0,1\\}\\([0-9][0-9]*\\).*/\\1/p" "/etc/pgha/$name/postgresql.conf" 2>/dev/null)
   echo "marker $name \${port:-0} $(sed -n 's/.*"dataDirectory":"\\([^"]*\\)".*/\\1/p' "$marker")"
 done
+[ ! -f /etc/corosync/corosync.conf ] || echo "corosyncConf $(base64 -w 0 /etc/corosync/corosync.conf)"
+# An answer shows in the neighbours that the kernel finds when something is sent there.
+ask() {
+  ip neigh flush to "$1" >/dev/null 2>&1
+  bash -c 'exec 3<>"/dev/udp/$1/9" && echo >&3' bash "$1" 2>/dev/null
+  tries=0
+  while [ $tries -lt 40 ]; do
+    set -- "$1" $(ip neigh show to "$1" 2>/dev/null)
+    case "$*" in
+      *REACHABLE*|*STALE*|*DELAY*|*PROBE*) echo "answered $1 $(ip neigh show to "$1" | sed -n 's/.*lladdr \\([^ ]*\\).*/\\1/p')"; return ;;
+      *INCOMPLETE*) ;;
+      *) return ;;
+    esac
+    tries=$((tries + 1)); sleep 0.1
+  done
+}
+for address in $ADDRESSES; do
+  grep -qs "value=\\"$address\\"" /var/lib/pacemaker/cib/cib.xml && echo "managed $address"
+  ask "$address" &
+done
+wait
 for directory in "$@"; do
   if [ ! -e "$directory" ]; then kind=missing
   elif [ ! -d "$directory" ]; then kind=foreign
@@ -25,10 +46,14 @@ for directory in "$@"; do
   echo "directory $kind $(df -P -B1 "$parent" | awk 'NR==2 {print $4}') $directory"
 done`;
 
-/** What a host, bare or not, says of itself. Throws a RemoteError when it cannot be asked. */
-export async function readHostFacts(host: RemoteHost, directories: readonly string[]): Promise<HostFacts> {
+/** What a host, bare or not, says of itself, and whether somebody answers for these addresses. Throws a RemoteError when it cannot be asked. */
+export async function readHostFacts(
+  host: RemoteHost,
+  directories: readonly string[],
+  addresses: readonly string[] = [],
+): Promise<HostFacts> {
   const text = await host.must({
-    argv: ["sh", "-c", script, "sh", ...directories],
+    argv: ["env", `ADDRESSES=${addresses.join(" ")}`, "sh", "-c", script, "sh", ...directories],
     limitSeconds: 10,
     purpose: `look at the host ${host.name}`,
   });
@@ -41,6 +66,7 @@ function parseHostFacts(text: string): HostFacts {
     return { word: line.slice(0, space), value: line.slice(space + 1) };
   });
   const all = (word: string) => lines.filter((line) => line.word === word).map((line) => line.value);
+  const [conf] = all("corosyncConf");
   return {
     system: all("system")[0] ?? "",
     systemVersion: all("systemVersion")[0] ?? "",
@@ -57,6 +83,14 @@ function parseHostFacts(text: string): HostFacts {
         return [path.join(" "), { kind, freeBytes: Number(freeBytes) }];
       }),
     ),
+    ...(conf === undefined ? {} : { corosyncConf: Buffer.from(conf, "base64").toString("utf8") }),
+    answered: Object.fromEntries(
+      all("answered").map((value) => {
+        const [address = "", who = ""] = value.split(" ");
+        return [address, who];
+      }),
+    ),
+    managed: all("managed"),
     markers: all("marker").map((value) => {
       const [name = "", port = "0", ...directory] = value.split(" ");
       const [cluster = "", member = ""] = name.split("/");

@@ -1,7 +1,9 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { Environment } from "../model/environment.ts";
 import type { PlannedMember } from "../model/hostFacts.ts";
+import type { PlannedNode } from "../model/pacemaker/nodeFacts.ts";
 import { Host } from "./host.ts";
+import { PacemakerCluster, packagesOfPacemaker } from "./pacemakerCluster.ts";
 import { PostgresCluster } from "./postgresCluster.ts";
 import { Preflight } from "./resources.ts";
 
@@ -15,6 +17,10 @@ export interface EnvironmentArgs {
   readonly superuserPassword?: pulumi.Input<string>;
   /** For every cluster. Default: each cluster's is generated at creation and kept as a secret in the state. */
   readonly replicationPassword?: pulumi.Input<string>;
+  /** Corosync's key, the same for every Corosync cluster. Default: each one's is generated at creation and kept as a secret in the state. */
+  readonly corosyncKey?: pulumi.Input<string>;
+  /** What the secret parameters of fence devices are, by the keys that they name. Default: none. */
+  readonly fencingSecrets?: pulumi.Input<Readonly<Record<string, string>>>;
 }
 
 /** Everything that a stack file declares, as components: hosts first, looked at before any is touched, then the clusters. */
@@ -25,7 +31,11 @@ export function buildEnvironment(args: EnvironmentArgs): Readonly<Record<string,
     hosts: Object.fromEntries(
       hosts.map((host) => [
         host.name,
-        { address: host.addresses.service, members: plannedMembers(environment, host.name) },
+        {
+          address: host.addresses.service,
+          members: plannedMembers(environment, host.name),
+          ...plannedNode(environment, host.name),
+        },
       ]),
     ),
   });
@@ -45,7 +55,7 @@ export function buildEnvironment(args: EnvironmentArgs): Readonly<Record<string,
     ]),
   );
   const { superuserPassword, replicationPassword } = args;
-  return Object.fromEntries(
+  const built = new Map(
     clusters.map((cluster) => {
       const own = new Set(cluster.members.map((member) => member.host));
       return [
@@ -63,6 +73,25 @@ export function buildEnvironment(args: EnvironmentArgs): Readonly<Record<string,
       ];
     }),
   );
+  const { corosyncKey, fencingSecrets } = args;
+  for (const pacemaker of environment.pacemaker) {
+    new PacemakerCluster(
+      pacemaker.name,
+      {
+        pacemaker,
+        ...(corosyncKey === undefined ? {} : { corosyncKey }),
+        ...(fencingSecrets === undefined ? {} : { fencingSecrets }),
+      },
+      // It takes over what runs, so it comes last, and goes first.
+      {
+        dependsOn: [
+          ...pacemaker.hosts.flatMap(({ name }) => components.get(name) ?? []),
+          ...pacemaker.clusters.flatMap(({ name }) => built.get(name) ?? []),
+        ],
+      },
+    );
+  }
+  return Object.fromEntries(built);
 }
 
 function plannedMembers(environment: Environment, host: string): PlannedMember[] {
@@ -81,6 +110,30 @@ function plannedMembers(environment: Environment, host: string): PlannedMember[]
   );
 }
 
+/** Of a host that no failover manager runs on, nothing is asked. */
+function plannedNode({ pacemaker }: Environment, host: string): { node?: PlannedNode } {
+  const corosync = pacemaker.find(({ hosts }) => hosts.some(({ name }) => name === host));
+  if (corosync === undefined) return {};
+  const { name, hosts, clusters } = corosync;
+  return {
+    node: {
+      corosync: name,
+      nodes: hosts.map((node) => node.name),
+      addresses: hosts.flatMap((node) => (node.name === host ? node.addresses : [])),
+      virtualIps: Object.fromEntries(
+        clusters
+          .filter(({ members }) => members.some((member) => member.host === host))
+          .flatMap((cluster) =>
+            Object.entries(cluster.virtualIps).map(([kind, { address }]) => [
+              `pgha:clusters.${cluster.name}.virtualIps.${kind}`,
+              address,
+            ]),
+          ),
+      ),
+    },
+  };
+}
+
 /**
  * The server; the small Python that the host helper needs; what members ask each other with; and with what the host helper
  * moves virtual IPs.
@@ -89,5 +142,8 @@ function packagesOf(environment: Environment, host: string): string[] {
   const clusters = environment.clusters.filter((cluster) => cluster.members.some((member) => member.host === host));
   const versions = clusters.map((cluster) => `postgresql-${cluster.postgresVersion}`);
   const moving = clusters.some((cluster) => Object.keys(cluster.virtualIps).length > 0) ? ["iproute2", "nftables"] : [];
-  return [...versions, "openssh-client", "python3-minimal", "sudo", ...moving];
+  const pacemaker = environment.pacemaker
+    .filter(({ hosts }) => hosts.some(({ name }) => name === host))
+    .flatMap(packagesOfPacemaker);
+  return [...versions, ...pacemaker, "openssh-client", "python3-minimal", "sudo", ...moving];
 }

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { GroupInputs } from "../model/group.ts";
 import type { PlannedMember } from "../model/hostFacts.ts";
+import type { PlannedNode } from "../model/pacemaker/nodeFacts.ts";
 
 type Inputs<T> = { readonly [key in keyof T]: pulumi.Input<T[key]> };
 
@@ -10,7 +11,10 @@ export class Preflight extends pulumi.CustomResource {
     name: string,
     args: {
       readonly hosts: Readonly<
-        Record<string, { readonly address: string; readonly members: readonly PlannedMember[] }>
+        Record<
+          string,
+          { readonly address: string; readonly members: readonly PlannedMember[]; readonly node?: PlannedNode }
+        >
       >;
     },
     options?: pulumi.CustomResourceOptions,

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { readHostFacts } from "../cluster/hostFacts.ts";
 import { FaultsFound, faultText, UserError } from "../model/fault.ts";
-import { hostFaults, type MarkedMember, type PlannedMember } from "../model/hostFacts.ts";
+import { type HostFacts, hostFaults, type MarkedMember, type PlannedMember } from "../model/hostFacts.ts";
+import { nodeFaults } from "../model/pacemaker/nodeFacts.ts";
 import { type Place, renamingFaults } from "../model/renames.ts";
 import { RemoteError } from "../remote/errors.ts";
 import { checkInputs } from "./inputs.ts";
@@ -17,9 +18,19 @@ const memberSchema = z.strictObject({
   replicationAddress: z.string(),
 });
 
+const nodeSchema = z.strictObject({
+  corosync: z.string(),
+  nodes: z.array(z.string()),
+  addresses: z.array(z.string()),
+  virtualIps: z.record(z.string(), z.string()),
+});
+
 const inputsSchema = z.strictObject({
   /** By host: what is to live there. */
-  hosts: z.record(z.string(), z.strictObject({ address: z.string(), members: z.array(memberSchema) })),
+  hosts: z.record(
+    z.string(),
+    z.strictObject({ address: z.string(), members: z.array(memberSchema), node: nodeSchema.optional() }),
+  ),
 });
 
 /** Why the preflight of this run refused what is declared. */
@@ -94,13 +105,16 @@ function addedTo(before: Hosts, now: Hosts): Hosts {
         (member) =>
           isNew || !known.members.some((old) => old.cluster === member.cluster && old.member === member.member),
       );
-      return isNew || members.length > 0 ? [[name, { ...host, members }]] : [];
+      const { node, ...rest } = host;
+      const isNode = node !== undefined && (isNew || JSON.stringify(node) !== JSON.stringify(known.node));
+      return isNew || members.length > 0 || isNode ? [[name, { ...rest, members, ...(isNode ? { node } : {}) }]] : [];
     }),
   );
 }
 
 interface Seen {
   readonly host: string;
+  readonly facts?: HostFacts;
   readonly lines: readonly string[];
   /** How a host without faults is listed beside the others' faults. */
   readonly summary: string;
@@ -111,9 +125,15 @@ interface Seen {
 
 /** `hosts`: what is to be looked at; `declared`: all of them, with all their members. */
 async function lookAt(context: Context, hosts: Hosts, declared: Hosts): Promise<void> {
-  const seen = await Promise.all(
-    Object.entries(hosts).map(([name, { members }]) => lookAtHost(context, name, members, declared[name]?.members)),
+  const looked = await Promise.all(
+    Object.entries(hosts).map(([name, host]) => lookAtHost(context, name, host, declared[name]?.members)),
   );
+  const managed = looked.flatMap(({ facts }) => facts?.managed ?? []);
+  const seen = looked.map((host) => {
+    const node = hosts[host.host]?.node;
+    if (host.facts === undefined || node === undefined) return host;
+    return { ...host, lines: [...host.lines, ...nodeFaults(host.host, host.facts, node, managed).map(faultText)] };
+  });
   const faulty = seen.filter((host) => host.lines.length > 0);
   if (faulty.length === 0) return;
   const well = seen.filter((host) => host.lines.length === 0).map((host) => host.summary);
@@ -150,17 +170,17 @@ function clustersBeside(seen: readonly Seen[], declared: Hosts): string[] {
 async function lookAtHost(
   context: Context,
   name: string,
-  members: readonly PlannedMember[],
+  { members, node }: Hosts[string],
   declared: readonly PlannedMember[] = members,
 ): Promise<Seen> {
   try {
     const directories = members.flatMap(({ dataDirectory, walDirectory }) =>
       walDirectory === undefined ? [dataDirectory] : [dataDirectory, walDirectory],
     );
-    const facts = await readHostFacts(context.hosts.host(name), directories);
+    const facts = await readHostFacts(context.hosts.host(name), directories, Object.values(node?.virtualIps ?? {}));
     const lines = hostFaults(name, facts, members, declared).map(faultText);
     const summary = `${name} (${facts.system} ${facts.systemVersion})`;
-    return { host: name, lines, summary, reached: true, markers: facts.markers };
+    return { host: name, lines, summary, reached: true, markers: facts.markers, facts };
   } catch (error) {
     if (!(error instanceof RemoteError)) throw error;
     const field = error.field ?? `pgha:hosts.${name}`;

@@ -3,10 +3,11 @@ import { z } from "zod";
 import { buildEnvironment } from "../components/environment.ts";
 import { parseEnvironment } from "../model/environment.ts";
 import { type Fault, FaultsFound, UserError } from "../model/fault.ts";
+import { parseFencingSecrets } from "../model/pacemaker/fencingSecrets.ts";
 import { parsePasswords } from "../model/passwords.ts";
 import { agentSocketPath, requireServableKey } from "../remote/localAgent.ts";
 
-const declarationKeys = ["ssh", "hosts", "networks", "clusters"];
+const declarationKeys = ["ssh", "hosts", "networks", "clusters", "pacemaker"];
 
 /** The program that turns one stack file into components: validate, build, nothing else. */
 export default async function main() {
@@ -33,8 +34,10 @@ async function build() {
   const passwords = parsePasswords({
     superuserPassword: config.get("superuserPassword"),
     replicationPassword: config.get("replicationPassword"),
+    corosyncKey: config.get("corosyncKey"),
   });
-  const all = [...unknownKeys(), ...faults, ...passwords.faults];
+  const fencing = parseFencingSecrets(config.get("fencingSecrets"), environment?.pacemaker);
+  const all = [...unknownKeys(), ...faults, ...passwords.faults, ...fencing.faults];
   if (environment === undefined || all.length > 0) {
     const file = `stacks/Pulumi.${pulumi.getStack()}.yaml`;
     throw new FaultsFound(all, `${file}: ${all.length} to correct; no host was touched.`);
@@ -45,6 +48,8 @@ async function build() {
     ...(socketPath === undefined ? {} : { agentSocketPath: socketPath }),
     ...secretOf("superuserPassword", config),
     ...secretOf("replicationPassword", config),
+    ...secretOf("corosyncKey", config),
+    ...(Object.keys(fencing.secrets).length === 0 ? {} : { fencingSecrets: pulumi.secret(fencing.secrets) }),
   });
   return Object.fromEntries(
     Object.entries(clusters).map(([name, cluster]) => [
@@ -58,11 +63,12 @@ async function build() {
   );
 }
 
-const passwordKeys = ["superuserPassword", "replicationPassword"];
+const passwordKeys = ["superuserPassword", "replicationPassword", "corosyncKey"];
+const secretKeys = [...passwordKeys, "fencingSecrets"];
 
 /** A misspelt key would otherwise be a cluster that is silently not there. */
 function unknownKeys(): Fault[] {
-  const known = [...declarationKeys, ...passwordKeys];
+  const known = [...declarationKeys, ...secretKeys];
   return Object.keys(pulumi.runtime.allConfig())
     .filter((key) => key.startsWith("pgha:") && !known.includes(key.slice("pgha:".length)))
     .map((key) => ({
@@ -89,7 +95,7 @@ function secretDeclarations(): Fault[] {
       path: [key],
       found: "a secret (secure:)",
       expected: "plain values: what is declared here is shown in previews and stands in the state in clear",
-      remedy: `Write the value in clear, or remove it. Passwords have keys of their own: ${passwordKeys.map((name) => `pgha:${name}`).join(", ")}.`,
+      remedy: `Write the value in clear, or remove it. Secrets have keys of their own: ${secretKeys.map((name) => `pgha:${name}`).join(", ")}.`,
     }));
 }
 
@@ -99,7 +105,7 @@ function withoutStack(error: Error): Error {
   return error;
 }
 
-function secretOf(key: "superuserPassword" | "replicationPassword", config: pulumi.Config) {
+function secretOf(key: "superuserPassword" | "replicationPassword" | "corosyncKey", config: pulumi.Config) {
   const value = config.getSecret(key);
   return value === undefined ? {} : { [key]: value };
 }

@@ -21,7 +21,7 @@ const orders = { postgresVersion: 17, members: { pg1: {}, pg2: {}, pg3: {} }, pr
 
 /** Every resource of a stack file, by "type name". */
 async function resources(
-  stackFile: { ssh?: object; hosts: object; clusters?: object },
+  stackFile: { ssh?: object; hosts: object; clusters?: object; pacemaker?: object },
   args: Omit<EnvironmentArgs, "environment"> = {},
   change: (environment: Environment) => Environment = (environment) => environment,
 ): Promise<ReadonlyMap<string, Registered>> {
@@ -358,5 +358,93 @@ describe("passwords", () => {
     const found = await resources({ hosts: hosts(3), clusters: { orders } });
     const props = propsOf(found, "pgha:index:ReplicationGroup orders");
     expect(Object.keys(props).filter((name) => /password/i.test(name))).toEqual([]);
+  });
+});
+
+describe("Pacemaker", () => {
+  const pacemaker = {
+    main: {
+      rings: ["replication", "service"],
+      fencing: {
+        devices: {
+          power: {
+            agent: "fence_ipmilan",
+            package: "fence-agents-ipmilan",
+            hosts: ["pg1", "pg2", "pg3"],
+            secretParameters: { password: "board" },
+          },
+        },
+      },
+    },
+  };
+  const stackFile = {
+    hosts: hosts(4),
+    clusters: {
+      orders: {
+        ...orders,
+        failover: { manager: "pacemaker" },
+        virtualIps: { primary: "198.51.100.50/24" },
+      },
+    },
+    pacemaker,
+  };
+
+  it("comes after the clusters that it fails over, and its packages with those of its hosts only", async () => {
+    const found = await resources(stackFile);
+    expect(tree(found).filter((line) => line.includes("PacemakerCluster"))).toEqual([
+      "pgha:index:PacemakerCluster main <- the stack | " +
+        "orders, orders-pg1, orders-pg2, orders-pg3, pg1-hosts, pg1-packages, pg1-prepare, pg2-hosts, pg2-packages, pg2-prepare, pg3-hosts, pg3-packages, pg3-prepare",
+    ]);
+    expect(propsOf(found, "pgha:index:Packages pg3-packages").names).toEqual([
+      "corosync",
+      "fence-agents-ipmilan",
+      "iproute2",
+      "nftables",
+      "openssh-client",
+      "pacemaker",
+      "pacemaker-cli-utils",
+      "postgresql-17",
+      "python3-minimal",
+      "resource-agents",
+      "resource-agents-paf",
+      "sudo",
+    ]);
+    expect(propsOf(found, "pgha:index:Packages pg4-packages").names).toEqual([
+      "openssh-client",
+      "python3-minimal",
+      "sudo",
+    ]);
+  });
+
+  it("has a node for each member's host with an address on every ring, and the configuration in plain words", async () => {
+    const props = propsOf(await resources(stackFile), "pgha:index:PacemakerCluster main");
+    expect(props.nodes).toEqual({
+      pg1: { addresses: ["203.0.113.11", "198.51.100.11"] },
+      pg2: { addresses: ["203.0.113.12", "198.51.100.12"] },
+      pg3: { addresses: ["203.0.113.13", "198.51.100.13"] },
+    });
+    expect(Object.keys(props.resources as object)).toEqual(["pgha-orders", "pgha-orders-primary-ip"]);
+    expect(props).toMatchObject({
+      cluster: "main",
+      detection: "normal",
+      properties: { "stonith-enabled": "true" },
+      clones: { "pgha-orders-clone": { resource: "pgha-orders" } },
+      fencing: { "pgha-fence-power": { parameters: { password: "(pgha:fencingSecrets.board)" } } },
+    });
+  });
+
+  it("is looked at beforehand: the rings' addresses, and who answers for the virtual IPs", async () => {
+    const props = propsOf(await resources(stackFile), "pgha:index:Preflight preflight");
+    expect(props.hosts).toMatchObject({
+      pg1: {
+        node: {
+          corosync: "main",
+          nodes: ["pg1", "pg2", "pg3"],
+          addresses: ["203.0.113.11", "198.51.100.11"],
+          virtualIps: { "pgha:clusters.orders.virtualIps.primary": "198.51.100.50" },
+        },
+      },
+    });
+    expect(Object.keys((props.hosts as Record<string, object>).pg4 ?? {})).toEqual(["address", "members"]);
   });
 });
