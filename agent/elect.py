@@ -36,11 +36,10 @@ def win(member, began):
         threading.Thread(target=ask, args=(peer["member"],), daemon=True).start()
     try:
         while True:
+            now, limit_seconds = time.monotonic() - began, ELECTION_SECONDS
             reason = busy(member)
-            if reason is not None:
-                return reason
-            now = time.monotonic() - began
-            reason, limit_seconds = judge(member, member_position(member), dict(answers), now)
+            if reason is None:
+                reason, limit_seconds = judge(member, member_position(member), dict(answers), now)
             if reason is None or now >= limit_seconds:
                 return reason
             time.sleep(0.05)
@@ -70,7 +69,7 @@ def judge(member, own, answers, seconds):
         return "it is no candidate (candidate: false)", 0
     if not own["running"] or not own["standby"]:
         return "it is no standby that runs", 0
-    if own["lsn"] == "":
+    if own["lsn"] == "" and member["peers"]:
         return own["reason"], ELECTION_SECONDS
     mine = (own["timeline"], lsn_value(own["lsn"]))
     known, unknown = [], []

@@ -101,6 +101,24 @@ describe("a standby is promoted", limits, () => {
     expect((await election.exit).code).toBe(0);
   });
 
+  it("once whoever was at work on the cluster has let go of it", async () => {
+    pg2.layLock();
+    const election = elect();
+    await expect.poll(() => pg2.trace().filter((line) => line.startsWith("run ssh")).length, soon).toBeGreaterThan(2);
+    expect(pg2.isWritable).toBe(false);
+    pg2.layLock({ holder: "" });
+    expect((await election.exit).code).toBe(0);
+    expect(pg2.isWritable).toBe(true);
+  });
+
+  it("where it is the only member", async () => {
+    pg2.putUnderPacemaker(["pg2"], { mode: "quorum", k: 1 });
+    pg2.removePeer("pg1");
+    pg2.removePeer("pg3");
+    pg2.set("received", "\n");
+    await expectPromoted();
+  });
+
   it("without a synchronous rule, by those that can be asked", async () => {
     pg2.putUnderPacemaker(candidates, off);
     pg3.set("unreachable");
@@ -177,7 +195,7 @@ describe("a standby is not promoted", limits, () => {
 
   it("when a handover begins while it waits for the others", async () => {
     pg3.set("unreachable");
-    const election = elect();
+    const election = elect({ ELECTION_SECONDS: 5 });
     await expect.poll(() => pg2.trace().filter((line) => line.startsWith("run ssh")).length, soon).toBeGreaterThan(1);
     pg2.lay("journal", journal);
     expect(await election.exit).toMatchObject({ code: 1, stderr: expect.stringContaining("is not ended") });

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { beforeEach, describe, expect, it } from "vitest";
 import { limitMilliseconds, soon } from "../support/helperProcess.ts";
 import { type PretendHost, pretendHosts } from "../support/pretendHosts.ts";
@@ -143,6 +144,23 @@ describe("a primary whose process died", limits, () => {
     pg1.grantStart();
     pg1.startUnit();
     await expectWritable();
+  });
+});
+
+describe("crm_mon's output of Pacemaker 3.0.0", limits, () => {
+  const recorded = (name: string) =>
+    readFileSync(new URL(`../../model/pacemaker/recorded/${name}.xml`, import.meta.url), "utf8");
+  const elsewhere = [false, "Pacemaker has promoted pg1, and does not give this host the role"];
+  const noQuorum = [false, "Pacemaker has no quorum on this host: the others may promote another member"];
+
+  it.each([
+    ["healthy", [true, null], elsewhere],
+    ["failed", [true, null], elsewhere],
+    ["maintenance", [true, null], [true, null]],
+    ["unclean", noQuorum, noQuorum],
+  ])("is understood: %s, on the primary's host and on another", async (name, primary, other) => {
+    const ask = (node: string) => ["role_given", recorded(name), "pgha-orders-clone", node];
+    expect(await hosts.evaluate([ask("pg1"), ask("pg2")])).toEqual([primary, other]);
   });
 });
 
