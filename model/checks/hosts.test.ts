@@ -93,6 +93,11 @@ describe("Pacemaker as the failover manager", () => {
     expect(seen({ failCounts: [{ resource: "pgha-orders", node: "pg2", count: 5, threshold: 5 }] }).verdict).toBe(
       "block",
     );
+    const nodeAttributes = { ...pacemaker().nodeAttributes, pg3: { "master-pgha-orders": "-1000" } };
+    expect(seen({ nodeAttributes })).toMatchObject({
+      verdict: "warn",
+      measured: "pg3 does not stream from the primary (or lags by more than maxlag), and must not be promoted",
+    });
   });
 });
 

@@ -1,6 +1,6 @@
 import { memberOf } from "../group.ts";
 import { reachedMembers } from "../observation.ts";
-import { pacemakerProblems } from "../pacemaker/explain.ts";
+import { pacemakerProblems, unpromotable } from "../pacemaker/explain.ts";
 import {
   maintenanceOf,
   managesCluster,
@@ -51,7 +51,7 @@ function pacemakerCheck({ group, from, to, observations }: Subject): Check {
   }
   const own = ownResources(status, group.cluster);
   const hosts = [from, to].map((member) => memberOf(group, member).host);
-  const all = pacemakerProblems(status, own);
+  const all = [...pacemakerProblems(status, own), ...unpromotable(status, own)];
   const hindering = pacemakerProblems(hindrances(status, hosts), own);
   if (hindering.length > 0) {
     return block(name, hindering.join("; "), limit, "Put that right: `crm_mon -1` on a host tells more.");

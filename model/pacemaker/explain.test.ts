@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { explainScore, pacemakerProblems, scoreAttribute } from "./explain.ts";
+import { explainScore, pacemakerProblems, scoreAttribute, unpromotable } from "./explain.ts";
 import type { PacemakerNode, ResourceInstance, RunningStatus } from "./status.ts";
 
 function node(name: string, overrides: Partial<PacemakerNode> = {}): PacemakerNode {
@@ -52,6 +52,20 @@ it.each([
   ["soon", "has the promotion score soon, which is no number: set by hand"],
 ])("a member with the score %s %s", (score, sentence) => {
   expect(explainScore(score)).toBe(sentence);
+});
+
+it("standbys that would not be promoted are told with their reason, and the primary is none of them", () => {
+  const score = (value: string) => ({ "master-pgha-orders": value });
+  const clone = { clone: "pgha-orders-clone" };
+  const resources = [
+    instance("pg1", "Promoted", clone),
+    ...["pg2", "pg3", "pg4"].map((name) => instance(name, "Unpromoted", clone)),
+  ];
+  const nodeAttributes = { pg1: score("-1"), pg2: score("1000"), pg3: score("-1000") };
+  expect(unpromotable({ ...calm, resources, nodeAttributes }, ["pgha-orders"])).toEqual([
+    "pg3 does not stream from the primary (or lags by more than maxlag), and must not be promoted",
+    "pg4 has no promotion score: no primary has seen it yet, and Pacemaker does not promote it",
+  ]);
 });
 
 describe("what keeps Pacemaker from doing its work", () => {

@@ -41,6 +41,18 @@ function rankOf(score: number): number {
   return (1000 - score) / 10 + 1;
 }
 
+/** Standbys that would not be promoted if the primary died now, and why, as the primary's last look at them has it. */
+export function unpromotable(status: RunningStatus, resources: readonly string[]): string[] {
+  return status.resources
+    .filter(({ id, clone, role }) => resources.includes(id) && clone !== undefined && role === "Unpromoted")
+    .flatMap(({ id, nodes }) =>
+      nodes.flatMap((node) => {
+        const score = status.nodeAttributes[node]?.[scoreAttribute(id)];
+        return scoreOf(score ?? "") > 0 ? [] : [`${node} ${explainScore(score)}`];
+      }),
+    );
+}
+
 /**
  * Everything that keeps Pacemaker from doing its work on these resources, one sentence each; empty when all is well.
  * `resources`: ids of primitives.

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { pacemakerProblems } from "./explain.ts";
+import { pacemakerProblems, unpromotable } from "./explain.ts";
 import { type PacemakerStatus, parseStatus, promotedNodes, type RunningStatus, scoreOf } from "./status.ts";
 
 /* What crm_mon of Pacemaker 3.0.0 printed, word for word. */
@@ -69,7 +69,7 @@ describe("three healthy nodes", () => {
   });
 
   it("have no problem", () => {
-    expect(pacemakerProblems(status, ours)).toEqual([]);
+    expect([pacemakerProblems(status, ours), unpromotable(status, ours)]).toEqual([[], []]);
     expect([status.failedActions, status.failCounts, status.fencing]).toEqual([[], [], []]);
   });
 });

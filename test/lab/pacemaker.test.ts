@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { boardFiles } from "../../lab/board.ts";
 import type { Lab } from "../../lab/lab.ts";
 import { waitUntilStreaming } from "../support/byHand.ts";
-import { onHost, plain, scriptOnHost } from "../support/labStack.ts";
+import { onHost, scriptOnHost } from "../support/labStack.ts";
 import {
   address,
   declarePacemakerCluster,
@@ -61,22 +61,6 @@ test("a cluster is created, fenced and with its address, and a second up changes
   expect(devices.map(({ role }) => role)).toEqual(["Started", "Started", "Started"]);
   await expectAsDeclared("pg1");
   expectExit(await cluster.stack.up("--expect-no-changes"), 0);
-});
-
-test("what was changed in the CIB by hand is shown in words and put back; a resource of the user's own stays", async () => {
-  const parameter = ["--set-parameter", "migration-threshold", "--parameter-value", "9"];
-  await onHost(lab, "pg2", ["crm_resource", "--resource", names.clone, "--meta", ...parameter]);
-  const own = `<primitive id="mine" class="ocf" provider="pacemaker" type="Dummy"/>`;
-  await onHost(lab, "pg2", ["cibadmin", "--create", "--scope", "resources", "--xml-text", own]);
-  const preview = await cluster.stack.preview("--diff");
-  expectExit(preview, 0);
-  expect(plain(preview.output)).toMatch(/migration-threshold/);
-  expect(plain(preview.output)).not.toContain("mine");
-  expectExit(await cluster.stack.up(), 0);
-  await expectAsDeclared("pg1");
-  const mine = (await pacemakerStatus(lab, "pg1")).resources.find(({ id }) => id === "mine");
-  expect(mine?.role).toBe("Started");
-  await onHost(lab, "pg2", ["cibadmin", "--delete", "--xml-text", own]);
 });
 
 test("a planned switchover moves the address with the primary, and Pacemaker goes on where it was", async () => {

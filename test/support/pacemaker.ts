@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { type Lab, openLab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
-import { pacemakerProblems } from "../../model/pacemaker/explain.ts";
+import { pacemakerProblems, unpromotable } from "../../model/pacemaker/explain.ts";
 import { addressResource, pacemakerNames } from "../../model/pacemaker/names.ts";
 import { parseStatus, promotedNodes, type RunningStatus, statusCommand } from "../../model/pacemaker/status.ts";
 import { clusterName, declareTestCluster, expectExit, type TestCluster } from "./testCluster.ts";
@@ -53,7 +53,8 @@ export async function pacemakerStatus(lab: Lab, host: string): Promise<RunningSt
 
 /** Everything that keeps Pacemaker from doing its work, as this host sees it; empty when all is well. */
 async function problems(lab: Lab, host: string): Promise<string[]> {
-  return pacemakerProblems(await pacemakerStatus(lab, host), resources);
+  const status = await pacemakerStatus(lab, host);
+  return [...pacemakerProblems(status, resources), ...unpromotable(status, resources)];
 }
 
 /** "pgha-orders: pg1 Promoted, pg2 Unpromoted; pgha-orders-primary-ip: pg1 Started" */

@@ -53,7 +53,11 @@ export function pacemaker(overrides: Partial<PacemakerView> = {}): PacemakerView
     ],
     failedActions: [],
     failCounts: [],
-    nodeAttributes: {},
+    nodeAttributes: {
+      pg1: { "master-pgha-orders": "1001" },
+      pg2: { "master-pgha-orders": "1000" },
+      pg3: { "master-pgha-orders": "990" },
+    },
     fencing: [],
     ...overrides,
   };
