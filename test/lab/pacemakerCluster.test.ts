@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
-import { standInsByHand } from "../support/standIns.ts";
 import { declareTestCluster, expectExit, openTestLab, type TestCluster } from "../support/testCluster.ts";
 
 const names = ["pg1", "pg2", "pg3"];
@@ -21,9 +20,6 @@ beforeAll(async () => {
   await cluster.stack.edit(["pgha:pacemaker"], {
     main: { detection: "fast", fencing: { none: "a cut-off primary may go on accepting writes" } },
   });
-  for (const name of names) {
-    await cluster.stack.edit(["pgha:hosts", name, "commands"], { stands: { create: standInsByHand("orders") } });
-  }
 });
 afterAll(async () => await cluster?.close());
 
