@@ -1,27 +1,25 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
-import { declareTestCluster, expectExit, openTestLab, type TestCluster } from "../support/testCluster.ts";
+import { declarePacemakerCluster, openPacemakerLab } from "../support/pacemaker.ts";
+import { expectExit, type TestCluster } from "../support/testCluster.ts";
 
+/* Corosync and Pacemaker as desired state; the tests go on from each other. */
 const names = ["pg1", "pg2", "pg3"];
 let virtualIp: string;
 let lab: Lab;
 let cluster: TestCluster;
 
 beforeAll(async () => {
-  lab = await openTestLab(3);
-  const [start = "", last = ""] = lab.host("pg1").addresses.service.split(/\.(?=\d+$)/);
-  virtualIp = `${start}.${Number(last) + 39}`;
-  cluster = await declareTestCluster({
-    lab,
-    name: "pacemaker",
-    declaration: { failover: { manager: "pacemaker" }, virtualIps: { primary: `${virtualIp}/26` } },
-  });
-  await cluster.stack.edit(["pgha:pacemaker"], {
-    main: { detection: "fast", fencing: { none: "a cut-off primary may go on accepting writes" } },
-  });
+  lab = await openPacemakerLab(3);
+  virtualIp = lab.virtualIp;
+  cluster = await declarePacemakerCluster(lab, "corosync");
 });
-afterAll(async () => await cluster?.close());
+afterAll(async () => {
+  await cluster?.close();
+  // Its hosts have another image than those of the other files.
+  await lab?.down();
+});
 
 function changedLines(output: string): string[] {
   const text = plain(output);
@@ -68,7 +66,7 @@ test("a host of another Corosync cluster, and a virtual IP for which somebody an
   expect(
     await Promise.all(names.map((name) => scriptOnHost(lab, name, "ls /etc/pgha 2>/dev/null || echo none"))),
   ).toEqual(["none", "none", "none"]);
-  await scriptOnHost(lab, "pg2", "rm -r /etc/corosync");
+  await scriptOnHost(lab, "pg2", "rm /etc/corosync/corosync.conf");
   await scriptOnHost(lab, "pg3", `ip addr del ${virtualIp}/26 dev host0`);
 });
 
