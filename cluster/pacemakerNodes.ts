@@ -119,27 +119,12 @@ export async function bringUpPacemaker(
   }
   await removeFormerNodes(hosts, reporter, wanted);
   reporter.progress("laying Corosync's configuration");
-  const laid = await Promise.all(
-    reached.map(async (view) => {
-      const host = hosts.host(view.host);
-      if (belongingOf(view.host, view.conf, wanted.corosync).kind === "free" && view.conf !== wanted.conf) {
-        await clearDefaultCluster(host);
-      }
-      const isLaid = view.conf === wanted.conf && view.key === keyDigest(wanted.key);
-      const changed = isLaid ? false : await layCorosync(host, wanted.conf, wanted.key);
-      return changed && view.services.corosync.active && view.conf !== undefined ? host : undefined;
-    }),
-  );
+  const laid = await Promise.all(reached.map((view) => layNode(hosts.host(view.host), view, wanted)));
   const names = reached.map(({ host }) => host);
   reporter.progress(`starting Corosync and Pacemaker on ${names.join(", ")}`);
-  await Promise.all(
-    reached.map(async ({ host, services: { corosync, pacemaker } }) => {
-      const runs = [corosync, pacemaker].every(({ active, enabled }) => active && enabled);
-      if (!runs || laid.some((one) => one?.name === host)) await startServices(hosts.host(host));
-    }),
-  );
-  const toReload = laid.find((host) => host !== undefined);
-  if (toReload !== undefined) await reloadCorosync(toReload);
+  await Promise.all(laid.filter(({ runs }) => !runs).map(({ host }) => startServices(host)));
+  const toReload = laid.find(({ runs, changed }) => runs && changed);
+  if (toReload !== undefined) await reloadCorosync(toReload.host);
   const [first] = names;
   if (first === undefined) throw new FaultsFound([], "Corosync: no node can be reached; nothing was touched.");
   const speaker = hosts.host(first);
@@ -153,6 +138,20 @@ export async function bringUpPacemaker(
     await waitUntilSettled(speaker, settleLimitSeconds);
   }
   return speaker;
+}
+
+/** Key and configuration of one node. `runs`: both services do, now and after a boot. */
+async function layNode(
+  host: RemoteHost,
+  view: Extract<NodeView, { reached: true }>,
+  wanted: WantedPacemaker,
+): Promise<{ host: RemoteHost; changed: boolean; runs: boolean }> {
+  const isFree = belongingOf(view.host, view.conf, wanted.corosync).kind === "free";
+  if (isFree) await clearDefaultCluster(host);
+  const isLaid = view.conf === wanted.conf && view.key === keyDigest(wanted.key);
+  const changed = !isLaid && (await layCorosync(host, wanted.conf, wanted.key));
+  const { corosync, pacemaker } = view.services;
+  return { host, changed, runs: !isFree && [corosync, pacemaker].every(({ active, enabled }) => active && enabled) };
 }
 
 function formerNames({ former, corosync }: WantedPacemaker): string[] {
