@@ -13,7 +13,7 @@ export interface DrivenMember {
 
 /** What the agent PAF takes for PostgreSQL's programs: the texts of its `bindir`, by name. It asks and orders as root. */
 export function renderStandIns({ cluster, member, dataDirectory, programs }: DrivenMember): Record<string, string> {
-  const { unit, memberFile, postgresqlConf } = memberPaths(cluster, member);
+  const { unit, memberFile, postgresqlConf, pass } = memberPaths(cluster, member);
   const program = (name: string, before = "", after = "") =>
     render("pacemaker/program.hbs", { program: name, programs, before, after });
   return {
@@ -23,7 +23,7 @@ export function renderStandIns({ cluster, member, dataDirectory, programs }: Dri
     // the configuration is not in the data directory
     postgres: program("postgres", "", ` -c config_file=${postgresqlConf}`),
     pg_isready: program("pg_isready"),
-    pg_controldata: program("pg_controldata"),
+    pg_controldata: render("pacemaker/pg_controldata.hbs", { dataDirectory, programs, pass }),
     pg_waldump: program("pg_waldump"),
   };
 }

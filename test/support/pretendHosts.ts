@@ -18,6 +18,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
 import { agentProgram, startGate } from "../../agent/program.ts";
 import { agentPath, type MemberPaths, memberPaths } from "../../model/names.ts";
+import { renderStandIns } from "../../model/pacemaker/standIns.ts";
 import { renderConfiguration } from "../../model/rendering.ts";
 import {
   type Conversation,
@@ -256,6 +257,22 @@ export class PretendHost {
   /** Runs a verb that is given the member's file and these values. */
   verb(verb: string, values: Values = {}, constants: Values = {}): HelperProcess {
     return this.helper([verb, JSON.stringify({ member: this.memberFile, ...values })], constants);
+  }
+
+  /** Runs one of the programs that Pacemaker's agent finds, with this host's paths; what it prints goes to `said`. */
+  standIn(name: string, ...words: readonly string[]): HelperProcess {
+    const { cluster } = group();
+    const texts = renderStandIns({ cluster, member: this.name, dataDirectory: "/data", programs: "/programs" });
+    const paths: [string, string][] = [
+      ["/programs", programs],
+      ["/data", this.dataDirectory],
+      ["/var/lib/pgha", join(this.root, "/var/lib/pgha")],
+      ["/etc/pgha", join(this.root, "/etc/pgha")],
+      ["/proc/sys/kernel/random/boot_id", join(this.root, "boot_id")],
+      [`/usr/bin/python3 -u ${agentPath}`, `${python} -ISu ${join(programs, "agent.py")}`],
+    ];
+    const script = paths.reduce((text, [real, here]) => text.replaceAll(real, here), texts[name] ?? "exit 99");
+    return this.world.run(this.root, "sh", ["-c", `exec > "$FAKE_ROOT/said"\n${script}`, name, ...words], {});
   }
 
   /** Connects to a unit of the helper once it listens. */
