@@ -22,7 +22,7 @@ export function renderStandIns({ cluster, member, dataDirectory, programs }: Dri
     psql: program("psql", "-U postgres "),
     // the configuration is not in the data directory
     postgres: program("postgres", "", ` -c config_file=${postgresqlConf}`),
-    pg_isready: program("pg_isready"),
+    pg_isready: render("pacemaker/pg_isready.hbs", { unit, programs }),
     pg_controldata: render("pacemaker/pg_controldata.hbs", { dataDirectory, programs, pass }),
     pg_waldump: program("pg_waldump"),
   };

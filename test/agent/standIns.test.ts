@@ -62,6 +62,33 @@ describe("the agent's pg_ctl", limits, () => {
   });
 });
 
+describe("the agent's pg_isready", limits, () => {
+  const asked = () => pg1.trace().filter((line) => line === "run pg_isready").length;
+  const isReady = () => pg1.standIn("pg_isready", "-h", "/var/run/postgresql", "-p", "5432", "-t", "70").exit;
+
+  it("answers at once where the member runs, and where nobody starts it", async () => {
+    expect(await isReady()).toEqual({ code: 2, stderr: "" });
+    await pg1.startPostmaster();
+    expect(await isReady()).toEqual({ code: 0, stderr: "" });
+    expect(asked()).toBe(2);
+  });
+
+  it("waits while systemd starts a member again whose process died", async () => {
+    pg1.set("starting");
+    const waiting = isReady();
+    await expect.poll(asked, soon).toBeGreaterThan(2);
+    await pg1.startPostmaster();
+    pg1.unset("starting");
+    expect(await waiting).toEqual({ code: 0, stderr: "" });
+  });
+
+  it("does not wait for ever: a member that stays at its boot gate is down", async () => {
+    pg1.set("starting");
+    expect(await isReady()).toEqual({ code: 2, stderr: "" });
+    expect(asked()).toBeGreaterThan(2);
+  });
+});
+
 describe("the agent's pg_controldata", limits, () => {
   async function seen(): Promise<string | undefined> {
     await pg1.standIn("pg_controldata", "-D", pg1.dataDirectory).exit;

@@ -93,7 +93,7 @@ describe("what Pacemaker's agent works with", () => {
       false,
     ],
     ["runs and does not answer", () => pacemaker(undefined), false],
-  ])("where Pacemaker %s: it is removed: %s", async (_, set, removed) => {
+  ])("is removed, but not while it may be in use: Pacemaker %s", async (_, set, removed) => {
     await layStandIns(host(), standIns);
     set();
     expect(await removeStandIns(host(), standIns)).toBe(removed);
