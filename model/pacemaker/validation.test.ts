@@ -208,6 +208,14 @@ describe("refused is", () => {
       ],
     ],
     [
+      "a member that is called as something else on its host",
+      { orders: { members: { pg1: {}, pg2: {}, data: { host: "pg3" } } } },
+      [
+        "pgha:clusters.orders.members.data: found data on the host pg3, expected under Pacemaker a member that has its host's name: the agent tells standbys by it. Name the member pg3.",
+        "pgha:clusters.orders.members.data: found data, expected under Pacemaker another name: what its agent works with is called so, beside the members. Rename the member and its host.",
+      ],
+    ],
+    [
       "a virtual IP outside every network, and one that is a host's own",
       { orders: { virtualIps: { primary: "203.0.113.50/24", replication: "198.51.100.12/24" } } },
       [

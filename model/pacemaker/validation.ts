@@ -125,6 +125,14 @@ function memberFaults(at: At, member: MemberDeclaration, members: readonly Membe
       remedy: `Name the member ${member.host}.`,
     });
   }
+  if (["data", "pacemaker"].includes(member.name)) {
+    faults.push({
+      path: at("members", member.name),
+      found: member.name,
+      expected: "under Pacemaker another name: what its agent works with is called so, beside the members",
+      remedy: "Rename the member and its host.",
+    });
+  }
   if (first !== undefined && member.port !== first.port) {
     faults.push({
       path: at("members", member.name, "port"),
