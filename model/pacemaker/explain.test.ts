@@ -129,14 +129,16 @@ describe("what keeps Pacemaker from doing its work", () => {
     const resources = [
       instance("pg1", "Promoted", { failed: true, blocked: true, managed: false }),
       instance("pg2", "Unpromoted", { failed: true }),
-      instance("pg3", "Unpromoted", { managed: false, pending: "Promoting" }),
+      instance("pg3", "Unpromoted", { managed: false, pending: "Monitoring" }),
+      instance("pg4", "Promoting"),
       instance("pg3", "Started", { id: "web", failed: true }),
     ];
     expect(problems({ resources })).toEqual([
       "pgha-orders on pg1 is blocked: Pacemaker knows no way on by itself (usually a stop that failed, without fencing)",
       "pgha-orders on pg2 has failed",
       "pgha-orders on pg3 is not managed: Pacemaker does nothing with it",
-      "pgha-orders on pg3: promoting",
+      "pgha-orders on pg3: monitoring",
+      "pgha-orders on pg4: promoting",
     ]);
   });
 

@@ -115,7 +115,8 @@ function resourceProblems(status: RunningStatus, resources: readonly string[]): 
       // What is blocked is not managed either.
       else if (!resource.managed && !resource.blocked)
         problems.push(`${what} is not managed: Pacemaker does nothing with it`);
-      if (resource.pending !== undefined) problems.push(`${what}: ${resource.pending.toLowerCase()}`);
+      const underWay = resource.pending ?? (resource.role.endsWith("ing") ? resource.role : undefined);
+      if (underWay !== undefined) problems.push(`${what}: ${underWay.toLowerCase()}`);
       return problems;
     });
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { pacemakerProblems, unpromotable } from "./explain.ts";
 import { type PacemakerStatus, parseStatus, promotedNodes, type RunningStatus, scoreOf } from "./status.ts";
 
-/* What crm_mon of Pacemaker 3.0.0 printed, word for word. */
+/* What crm_mon of Pacemaker 3.0.0 printed, word for word: on three hosts; and where their text says so, of simulated events. */
 function recorded(name: string): string {
   return readFileSync(new URL(`./recorded/${name}.xml`, import.meta.url), "utf8");
 }
@@ -22,7 +22,7 @@ describe("three healthy nodes", () => {
   it("have a coordinator, a quorum and fencing", () => {
     const { coordinator, quorum, maintenance, fencingEnabled } = status;
     expect({ coordinator, quorum, maintenance, fencingEnabled }).toEqual({
-      coordinator: "pg1",
+      coordinator: "pg2",
       quorum: true,
       maintenance: false,
       fencingEnabled: true,
@@ -32,8 +32,8 @@ describe("three healthy nodes", () => {
       ["pg2", true],
       ["pg3", true],
     ]);
-    expect(status.nodes[0]).toEqual({
-      name: "pg1",
+    expect(status.nodes[1]).toEqual({
+      name: "pg2",
       online: true,
       standby: false,
       maintenance: false,
@@ -47,8 +47,8 @@ describe("three healthy nodes", () => {
   it("run every instance of the clone, and the group's address beside the promoted one", () => {
     expect(status.resources.filter(({ id }) => ours.includes(id))).toEqual([
       instance("Promoted", "pg1"),
-      instance("Unpromoted", "pg2"),
       instance("Unpromoted", "pg3"),
+      instance("Unpromoted", "pg2"),
       {
         ...instance("Started", "pg1"),
         id: "pgha-orders-primary-ip",
@@ -126,10 +126,37 @@ it("clone and group in maintenance are left alone, and nothing else is", () => {
   expect(alone).toEqual(["pgha-orders", "pgha-orders", "pgha-orders", "pgha-orders-primary-ip"]);
 });
 
-it("a node that died is unclean, what it ran is still told to be there, and without quorum nothing goes on", () => {
-  const status = running("unclean");
-  expect(promotedNodes(status, "pgha-orders-clone")).toEqual(["pg1"]);
-  expect(pacemakerProblems(status, ours)).toEqual([
+describe("a primary whose host dies", () => {
+  it("is unclean first, and what ran there is still told to be there", () => {
+    const status = running("hostDied");
+    expect(promotedNodes(status, "pgha-orders-clone")).toEqual(["pg1"]);
+    expect(pacemakerProblems(status, ours)).toEqual([
+      "pg1 is unclean: it must be fenced before what ran there runs elsewhere",
+    ]);
+  });
+
+  it("is fenced, and then another one is being promoted", () => {
+    const status = running("promoting");
+    expect(status.fencing).toEqual([
+      { target: "pg1", action: "reboot", status: "success", completed: "2026-11-21 23:59:45.488308Z" },
+    ]);
+    expect(promotedNodes(status, "pgha-orders-clone")).toEqual([]);
+    expect(pacemakerProblems(status, ours)).toEqual(["pg1 is offline", "pgha-orders on pg2: promoting"]);
+  });
+
+  it("has been replaced, and the third member is told that does not stream yet", () => {
+    const status = running("failedOver");
+    expect(promotedNodes(status, "pgha-orders-clone")).toEqual(["pg2"]);
+    expect(status.resources.find(({ id }) => id === "pgha-orders-primary-ip")?.nodes).toEqual(["pg2"]);
+    expect([...pacemakerProblems(status, ours), ...unpromotable(status, ours)]).toEqual([
+      "pg1 is offline",
+      "pg3 does not stream from the primary (or lags by more than maxlag), and must not be promoted",
+    ]);
+  });
+});
+
+it("without quorum nothing goes on, and a node in standby is told", () => {
+  expect(pacemakerProblems(running("noQuorum"), ours)).toEqual([
     "no quorum: fewer than half of the nodes see each other, nothing may run",
     "pg1 is unclean: it must be fenced before what ran there runs elsewhere",
     "pg3 is in standby: nothing may run there",

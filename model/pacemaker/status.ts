@@ -57,7 +57,7 @@ export interface ResourceInstance {
   readonly clone?: string;
   /** The group it is in. */
   readonly group?: string;
-  /** As Pacemaker believes it: "Promoted", "Unpromoted", "Started", "Stopped", … */
+  /** As Pacemaker believes it: "Promoted", "Unpromoted", "Started", "Stopped"; while it changes "Promoting", "Starting", … */
   readonly role: string;
   /** The role that is asked for (meta target-role). */
   readonly targetRole?: string;
@@ -72,7 +72,7 @@ export interface ResourceInstance {
   readonly blocked: boolean;
   /** It is no more in the configuration, but still there. */
   readonly orphaned: boolean;
-  /** What is under way: "Starting", "Promoting", "Monitoring", … */
+  /** What else is under way: "Monitoring". */
   readonly pending?: string;
 }
 
