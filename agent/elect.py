@@ -71,13 +71,13 @@ def judge(member, own, answers, seconds):
         return "it is no standby that runs", 0
     if own["lsn"] == "" and member["peers"]:
         return own["reason"], ELECTION_SECONDS
-    mine = (own["timeline"], lsn_value(own["lsn"]))
+    mine = (own["walTimeline"], lsn_value(own["lsn"]))
     known, unknown = [], []
     for other, answer in sorted(answers.items()):
         reason = objection(own, answer)
         if reason is not None:
             return "%s %s" % (other, reason), ELECTION_SECONDS if answer["running"] else AHEAD_SECONDS
-        theirs = (answer.get("timeline", 0), lsn_value(answer.get("lsn", "")))
+        theirs = (answer.get("walTimeline", 0), lsn_value(answer.get("lsn", "")))
         if other not in candidates:
             continue
         if not answer.get("lsn"):
@@ -93,6 +93,8 @@ def judge(member, own, answers, seconds):
             unknown.append("%s: a former primary, with WAL of its own up to %s" % (other, answer["lsn"]))
     silent = [peer["member"] for peer in member["peers"] if peer["member"] not in answers]
     if k == 0:  # nothing was promised beyond what those have who can be asked
+        if own["timeline"] > mine[0]:
+            return "it knows of timeline %d, and has nothing of it" % own["timeline"], 0
         waits = silent and seconds < UNSYNCHRONISED_SECONDS
         return ("%s did not answer yet" % silent[0], ELECTION_SECONDS) if waits else (None, 0)
     needed = len(candidates) - k

@@ -7,13 +7,18 @@ STANDBY_POSITION = """select pg_is_in_recovery(), case when pg_last_wal_receive_
 
 def member_position(member):
     """What is flushed here: of a standby that runs by its own word, of one that is stopped by its disk. `lsn`: where it ends,
-    "" with a `reason` where that is not known."""
+    "" with a `reason` where that is not known; `walTimeline`: on which timeline. One that was left behind may know of a later
+    one, which is then `timeline`, and have nothing of it."""
     control = control_fields(member["programs"], member["dataDirectory"])
     found = control_data(member["programs"], member["dataDirectory"]) or {}
+    timelines = [int(name[:8], 16) for name in wal_files(member["dataDirectory"])]
+    for label in ("Latest checkpoint's TimeLineID", "Min recovery ending loc's timeline"):
+        timelines.append(int(control.get(label, "0")))
     position = {
         "answer": "position",
         "systemIdentifier": found.get("systemIdentifier", ""),
         "timeline": found.get("timeline", 0),
+        "walTimeline": max(timelines),
         "began": beginning(found.get("began")),
         # Numbers: whoever asks reads them as Python does.
         "running": int(postmaster_pid(member) is not None),

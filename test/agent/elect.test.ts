@@ -217,7 +217,8 @@ describe("a standby is not promoted", limits, () => {
 
 describe("the rule", limits, () => {
   const known = (lsn: string, more: object = {}) => ({
-    ...{ answer: "position", systemIdentifier, timeline, began: "", running: 1, standby: 1, lsn, reason: "" },
+    ...{ answer: "position", systemIdentifier, timeline, walTimeline: timeline, began: "" },
+    ...{ running: 1, standby: 1, lsn, reason: "" },
     ...more,
   });
   const silent = { unreachable: "no answer" };
@@ -268,7 +269,25 @@ describe("the rule", limits, () => {
       ],
     ]);
     expect(verdict).toEqual([expect.stringContaining("pg3: was promoted apart"), 25]);
-    expect(await judge(1, { pg3: known("1/30000E0", { timeline: timeline - 1 }) })).toBeNull();
+    expect(await judge(1, { pg3: known("1/30000E0", { walTimeline: timeline - 1 }) })).toBeNull();
+  });
+
+  it("compares what members have, not of which timelines they know: one that was left behind is not ahead", async () => {
+    const leftBehind = { timeline: timeline + 1, walTimeline: timeline };
+    const following = { timeline: timeline + 1, walTimeline: timeline + 1 };
+    const verdict = async (mine: object, theirs: object, k = 1) => {
+      const member = { member: "pg2", candidates, synchronous: { mode: "quorum", k }, peers: [] };
+      const [[reason]] = (await hosts.evaluate([["judge", member, mine, { pg3: theirs }, 9]])) as [[string | null]];
+      return reason;
+    };
+    expect(await verdict(known("1/30000D8", following), known("1/30000E0", leftBehind))).toBeNull();
+    expect(await verdict(known("1/30000E0", leftBehind), known("1/30000D8", following))).toBe(
+      "pg3 has WAL up to 1/30000D8 of timeline 4, this member up to 1/30000E0 of timeline 3",
+    );
+    const unknown = { unreachable: "no answer" };
+    expect(await verdict(known("1/30000E0", leftBehind), unknown, 0)).toBe(
+      "it knows of timeline 4, and has nothing of it",
+    );
   });
 
   it("refuses another database", async () => {
@@ -293,7 +312,7 @@ describe("a neighbour's question for the position", limits, () => {
   };
 
   it("is answered by a standby that runs", async () => {
-    const common = { answer: "position", systemIdentifier, timeline, began: "" };
+    const common = { answer: "position", systemIdentifier, timeline, walTimeline: timeline, began: "" };
     expect(await ask(pg3)).toEqual({ ...common, running: 1, standby: 1, lsn: "1/30000D8", reason: "" });
   });
 
@@ -309,6 +328,12 @@ describe("a neighbour's question for the position", limits, () => {
     layStopped(pg1, true);
     change();
     expect(await ask(pg1)).toMatchObject({ lsn: "", reason });
+  });
+
+  it("names the timeline of the WAL that is there, and the newest one that it knows of", async () => {
+    pg3.set("data/pg_wal/00000005.history");
+    pg3.set("data/pg_wal/000000040000000100000003", "WAL");
+    expect(await ask(pg3)).toMatchObject({ timeline: 5, walTimeline: 4 });
   });
 
   it("a ticket of an earlier handover changes nothing of it", async () => {
