@@ -27,7 +27,9 @@ export function pacemakerManager(group: Group, hosts: readonly RemoteHost[]): Fa
   const addresses = Object.keys(group.virtualIps).map((kind) => addressResource(group.cluster, kind));
   const attribute = standsBackAttribute(group.cluster);
   const own = [names.clone, ...(addresses.length > 0 ? [names.addressGroup] : [])];
-  let standing: Promise<void> | undefined;
+  let asked: Promise<string | undefined> | undefined;
+  /** Not where he does not manage this cluster yet. */
+  let stoodBack = false;
 
   /** On the first host that Pacemaker answers on, with quorum. Undefined: it manages this cluster nowhere. */
   async function ask(script: string, values: readonly string[], purpose: string): Promise<string | undefined> {
@@ -72,11 +74,11 @@ export function pacemakerManager(group: Group, hosts: readonly RemoteHost[]): Fa
 
   return {
     startsMembers: true,
-    standBack(lock: Hold) {
-      standing ??= ask(standBackScript, [String(lock.epoch), ...own], "let Pacemaker stand back").then(() => undefined);
-      return standing;
+    async standBack(lock: Hold) {
+      asked ??= ask(standBackScript, [String(lock.epoch), ...own], "let Pacemaker stand back");
+      stoodBack ||= (await asked) !== undefined;
     },
-    standsBack: (seen) => standing !== undefined || standsBackSince(pacemakerView(seen), group.cluster) !== undefined,
+    standsBack: (seen) => stoodBack || standsBackSince(pacemakerView(seen), group.cluster) !== undefined,
     async resume(seen: readonly MemberObservation[], reporter: Reporter) {
       const primary = namedPrimary(observePrimary(seen, endpointsOf(group)));
       if (primary === undefined) {
@@ -87,7 +89,8 @@ export function pacemakerManager(group: Group, hosts: readonly RemoteHost[]): Fa
       const running = reachedMembers(seen).filter(({ postgres }) => postgres !== undefined);
       const nodes = running.map(({ member }) => memberOf(group, member).host);
       await manageAgain(memberOf(group, primary.member).host, nodes);
-      standing = undefined;
+      asked = undefined;
+      stoodBack = false;
     },
   };
 }
