@@ -104,7 +104,7 @@ test("a primary whose host dies is fenced, another member is promoted with its a
   await observed.writer.waitForAcknowledgement(60);
   console.log(`host death: ${observed.writer.longestGap(since).milliseconds.toFixed(0)} ms without a row`);
   const board = await readFile(boardFiles(lab.name).log, "utf8");
-  expect(board).toMatch(/ Force(Restart|Off) pg1$/m);
+  expect(board).toMatch(/ (On|ForceOff|ForceRestart) pg1$/m);
   const verdict = await observed.finish();
   expectSafe(verdict);
   expect(verdict.owners?.owners.map(({ owner }) => owner)).toEqual(["pg1", promoted]);
