@@ -1,0 +1,103 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Lab } from "../../lab/lab.ts";
+import { standsBackSince } from "../../model/pacemaker/view.ts";
+import { holdReceiver, holdShutdown, switchUntil, waitForPrimary } from "../support/handoverMoments.ts";
+import { killTree, onHost, plain } from "../support/labStack.ts";
+import {
+  address,
+  declarePacemakerCluster,
+  names,
+  openPacemakerLab,
+  pacemakerStatus,
+  waitUntilSettled,
+  whereItRuns,
+} from "../support/pacemaker.ts";
+import {
+  ageLocks,
+  clusterName,
+  expectExit,
+  expectNothingLeft,
+  expectSafe,
+  type Observed,
+  type TestCluster,
+} from "../support/testCluster.ts";
+
+/* Under Pacemaker a handover that is cut off, or undone, ends with Pacemaker managing again. */
+
+let lab: Lab;
+let cluster: TestCluster;
+let observed: Observed;
+
+beforeAll(async () => {
+  lab = await openPacemakerLab(3);
+  cluster = await declarePacemakerCluster(lab, "pacemaker-handover");
+  expectExit(await cluster.stack.up(), 0);
+  observed = await cluster.observeWrites({ virtualIp: lab.virtualIp });
+});
+afterAll(async () => {
+  await cluster?.close();
+  await lab?.down();
+});
+
+/** The hosts that have the virtual IP. */
+async function holders(): Promise<string[]> {
+  const held = await Promise.all(
+    lab.hosts.map(async ({ name }) => {
+      const output = await onHost(lab, name, ["ip", "-oneline", "address", "show", "to", `${lab.virtualIp}/32`]);
+      return output === "" ? [] : [name];
+    }),
+  );
+  return held.flat();
+}
+
+async function expectManaged(primary: string): Promise<void> {
+  await waitUntilSettled(lab, primary, 120);
+  const status = await pacemakerStatus(lab, primary);
+  expect(standsBackSince(status, clusterName)).toBeUndefined();
+  const members = lab.hosts.map(({ name }) => `${name} ${name === primary ? "Promoted" : "Unpromoted"}`);
+  expect(whereItRuns(status)).toBe(`${names.resource}: ${members.join(", ")}; ${address}: ${primary} Started`);
+  expect(await holders()).toEqual([primary]);
+}
+
+test("a switchover that is undone: Pacemaker manages the old primary again, with its address, before `up` ends", async () => {
+  const { running, held } = await switchUntil(cluster, "pg2", holdShutdown(lab, "pg1"));
+  const receiver = await holdReceiver(lab, "pg2");
+  await held.release();
+  const undone = await running.ended;
+  await receiver.release();
+  expectExit(undone, 1);
+  expect(plain(undone.output)).toContain("switchover pg1 -> pg2 undone");
+  await waitForPrimary(cluster, "pg1");
+  await expectManaged("pg1");
+  await expectNothingLeft(cluster);
+});
+
+test("an `up` that is killed within the outage: the hosts hand over with the address, and Pacemaker stands back until the next `up`", async () => {
+  const { running, held } = await switchUntil(cluster, "pg2", holdShutdown(lab, "pg1"));
+  killTree(running);
+  await running.ended;
+  await held.release();
+  await waitForPrimary(cluster, "pg2");
+  expect(await holders()).toEqual(["pg2"]);
+  const status = await pacemakerStatus(lab, "pg3");
+  expect(standsBackSince(status, clusterName)).toBeGreaterThan(0);
+  expect(status.resources.filter(({ clone }) => clone === names.clone).every(({ maintenance }) => maintenance)).toBe(
+    true,
+  );
+
+  await cluster.stack.pulumi("cancel", "--yes");
+  await ageLocks(lab, cluster.members, 31);
+  const preview = await cluster.stack.preview();
+  expectExit(preview, 0);
+  expect(plain(preview.output)).toContain("standsBack");
+  expectExit(await cluster.stack.up(), 0);
+  await expectManaged("pg2");
+  await expectNothingLeft(cluster);
+  expectExit(await cluster.stack.preview("--expect-no-changes"), 0);
+});
+
+test("in all of it no acknowledged row was lost, one member was writable, and one host answered for the address", async () => {
+  const verdict = await observed.finish();
+  expectSafe(verdict);
+  expect(verdict.owners?.owners.map(({ owner }) => owner)).toEqual(["pg1", "pg2"]);
+});
