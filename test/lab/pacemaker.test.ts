@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { boardFiles } from "../../lab/board.ts";
 import type { Lab } from "../../lab/lab.ts";
+import { promotedNodes } from "../../model/pacemaker/status.ts";
 import { waitUntilStreaming } from "../support/byHand.ts";
 import { onHost, scriptOnHost } from "../support/labStack.ts";
 import {
@@ -103,16 +104,53 @@ test("a primary whose host dies is fenced, another member is promoted with its a
   const promoted = await waitUntilPromoted(lab, "pg2", "pg1", 90);
   await observed.writer.waitForAcknowledgement(60);
   console.log(`host death: ${observed.writer.longestGap(since).milliseconds.toFixed(0)} ms without a row`);
-  const board = await readFile(boardFiles(lab.name).log, "utf8");
-  expect(board).toMatch(/ (On|ForceOff|ForceRestart) pg1$/m);
+  // It was off already: the board is only asked to switch it on again.
+  expect(await orders("pg1")).toEqual(["On"]);
+  expect(await fenced(promoted, "pg1")).toBe("success");
   const verdict = await observed.finish();
   expectSafe(verdict);
   expect(verdict.owners?.owners.map(({ owner }) => owner)).toEqual(["pg1", promoted]);
-
-  // Pacemaker switched its host on again: the next `up` makes it a standby of the new primary.
-  await cluster.declare("primary", promoted);
-  expectExit(await cluster.stack.up(), 0);
-  const others = ["pg1", "pg2", "pg3"].filter((member) => member !== promoted);
-  await waitUntilStreaming(lab, promoted, others);
-  await expectAsDeclared(promoted);
+  await comeBack("pg1", promoted);
 });
+
+test("a primary that is cut off is switched off before another member is promoted", async () => {
+  const [from] = promotedNodes(await pacemakerStatus(lab, "pg1"), names.clone);
+  if (from === undefined) throw new Error("nobody is promoted");
+  const observed = await cluster.observeWrites({ virtualIp: lab.virtualIp });
+  const before = await orders(from);
+  const since = Date.now();
+  await lab.partition(from);
+  const promoted = await waitUntilPromoted(lab, from === "pg1" ? "pg2" : "pg1", from, 90);
+  await observed.writer.waitForAcknowledgement(60);
+  console.log(`partition: ${observed.writer.longestGap(since).milliseconds.toFixed(0)} ms without a row`);
+  expect(await orders(from)).toEqual([...before, "ForceOff", "On"]);
+  expect(await fenced(promoted, from)).toBe("success");
+  const verdict = await observed.finish();
+  expectSafe(verdict);
+  expect(verdict.owners?.owners.map(({ owner }) => owner)).toEqual([from, promoted]);
+  await lab.heal(from);
+  await comeBack(from, promoted);
+});
+
+/** What the management board was told to do with this host, in order. */
+async function orders(host: string): Promise<string[]> {
+  const log = await readFile(boardFiles(lab.name).log, "utf8");
+  return [...log.matchAll(new RegExp(`^\\S+ (On|ForceOff|ForceRestart) ${host}$`, "gm"))].map(
+    ([, order]) => order ?? "",
+  );
+}
+
+/** How the newest fencing of this host ended, as Pacemaker has it. */
+async function fenced(asked: string, host: string): Promise<string | undefined> {
+  return (await pacemakerStatus(lab, asked)).fencing.find(({ target }) => target === host)?.status;
+}
+
+/** Its host runs again, the stack file says who is primary now: the next `up` makes it a standby. */
+async function comeBack(member: string, primary: string): Promise<void> {
+  await lab.start(member);
+  await cluster.declare("primary", primary);
+  expectExit(await cluster.stack.up(), 0);
+  const others = lab.hosts.map(({ name }) => name).filter((name) => name !== primary);
+  await waitUntilStreaming(lab, primary, others);
+  await expectAsDeclared(primary);
+}
