@@ -12,6 +12,7 @@ import {
   openPacemakerLab,
   pacemakerStatus,
   waitUntilPromoted,
+  waitUntilRunning,
   waitUntilSettled,
   whereItRuns,
 } from "../support/pacemaker.ts";
@@ -145,9 +146,10 @@ async function fenced(asked: string, host: string): Promise<string | undefined> 
   return (await pacemakerStatus(lab, asked)).fencing.find(({ target }) => target === host)?.status;
 }
 
-/** Its host runs again, the stack file says who is primary now: the next `up` makes it a standby. */
+/** Its host runs again, and Pacemaker has started it; the stack file says who is primary now: the next `up` makes it follow. */
 async function comeBack(member: string, primary: string): Promise<void> {
   await lab.start(member);
+  await waitUntilRunning(lab, primary, member, 90);
   await cluster.declare("primary", primary);
   expectExit(await cluster.stack.up(), 0);
   const others = lab.hosts.map(({ name }) => name).filter((name) => name !== primary);

@@ -80,6 +80,16 @@ export async function waitUntilPromoted(lab: Lab, asked: string, not: string, li
   return await waitFor(`Pacemaker on ${asked} to promote another member than ${not}`, limitSeconds, promoted, 200);
 }
 
+/** Waits until Pacemaker has found or started this member's instance, and does nothing with it any more. */
+export async function waitUntilRunning(lab: Lab, asked: string, member: string, limitSeconds: number): Promise<void> {
+  const running = async (): Promise<true | undefined> => {
+    const status = await pacemakerStatus(lab, asked).catch(() => undefined);
+    const instance = status?.resources.find(({ id, nodes }) => id === names.resource && nodes.includes(member));
+    return (instance?.role === "Unpromoted" && instance.pending === undefined) || undefined;
+  };
+  await waitFor(`Pacemaker on ${asked} to run ${member} as a standby`, limitSeconds, running, 500);
+}
+
 /** Waits until nothing keeps Pacemaker from doing its work. */
 export async function waitUntilSettled(lab: Lab, asked: string, limitSeconds: number): Promise<void> {
   let last: readonly string[] = [];
