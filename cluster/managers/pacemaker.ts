@@ -51,9 +51,14 @@ export function pacemakerManager(group: Group, hosts: readonly RemoteHost[]): Fa
   }
 
   /** One turn: he looks at everything anew; what he would do then if he managed. */
-  async function wants(primaryNode: string): Promise<string[]> {
+  async function wants(primaryNode: string, runningNodes: readonly string[]): Promise<string[]> {
     const xml = await ask(simulateScript, own, "ask Pacemaker what it would do");
-    return refusedActions(plannedActions(xml ?? ""), { resource: names.resource, addresses, primaryNode });
+    return refusedActions(plannedActions(xml ?? ""), {
+      resource: names.resource,
+      addresses,
+      primaryNode,
+      runningNodes,
+    });
   }
 
   async function manageAgain(primaryNode: string, nodes: readonly string[]): Promise<void> {
@@ -61,7 +66,7 @@ export function pacemakerManager(group: Group, hosts: readonly RemoteHost[]): Fa
     const scores = nodes.map((node) => `${node}=${node === primaryNode ? 1001 : 1000}`);
     await ask(scoresScript, [names.resource, ...scores], "tell Pacemaker who is primary");
     await waitFor(`Pacemaker to have nothing to do for ${group.cluster}`, idleLimitSeconds, async () => {
-      const wanted = await wants(primaryNode);
+      const wanted = await wants(primaryNode, nodes);
       return wanted.length === 0 ? { done: true } : { lastSeen: `it would ${wanted.join(", ")}` };
     }).catch((error: unknown) => {
       if (!(error instanceof UserError)) throw error;

@@ -7,7 +7,12 @@ function recorded(name: string): string {
   return readFileSync(new URL(`./recorded/${name}.xml`, import.meta.url), "utf8");
 }
 
-const own = { resource: "pgha-orders", addresses: ["pgha-orders-primary-ip"], primaryNode: "pg2" };
+const own = {
+  resource: "pgha-orders",
+  addresses: ["pgha-orders-primary-ip"],
+  primaryNode: "pg2",
+  runningNodes: ["pg1", "pg2", "pg3"],
+};
 
 describe("what Pacemaker would do if it managed again", () => {
   it("is nothing when it lists no action, whatever it looks at besides", () => {
@@ -41,6 +46,17 @@ describe("what Pacemaker would do if it managed again", () => {
       "start pgha-orders:2 on pg3",
       "start pgha-orders-primary-ip on pg1",
       "move pgha-orders-primary-ip on pg2",
+    ]);
+  });
+
+  it("may start a member that does not run, and nothing else with it", () => {
+    const some = { ...own, runningNodes: ["pg1", "pg2"] };
+    expect(refusedActions([{ action: "start", resource: "pgha-orders:2", node: "pg3" }], some)).toEqual([]);
+    expect(refusedActions([{ action: "promote", resource: "pgha-orders:2", node: "pg3" }], some)).toEqual([
+      "promote pgha-orders:2 on pg3",
+    ]);
+    expect(refusedActions([{ action: "start", resource: "pgha-orders:0", node: "pg1" }], some)).toEqual([
+      "start pgha-orders:0 on pg1",
     ]);
   });
 

@@ -20,17 +20,27 @@ export function plannedActions(xml: string): PlannedAction[] {
   }));
 }
 
+/** What of Pacemaker's resources is this cluster's, and where it is. */
+interface OwnResources {
+  readonly resource: string;
+  readonly addresses: readonly string[];
+  readonly primaryNode: string;
+  /** Where members run, the primary among them. */
+  readonly runningNodes: readonly string[];
+}
+
 /**
- * What keeps Pacemaker from managing again: every action on an instance, and on an address any but its start beside the
- * primary. What it wants with other resources is none of this cluster's business.
+ * What keeps Pacemaker from managing again: every action on an instance that runs, and on an address any but its start
+ * beside the primary. An instance that does not run may be started: it starts as a standby, and its own boot gate decides
+ * whether its data is fit for that; one repair that failed must not keep the others without failover. What it wants with
+ * other resources is none of this cluster's business.
  */
-export function refusedActions(
-  actions: readonly PlannedAction[],
-  own: { readonly resource: string; readonly addresses: readonly string[]; readonly primaryNode: string },
-): string[] {
+export function refusedActions(actions: readonly PlannedAction[], own: OwnResources): string[] {
   return actions.flatMap(({ action, resource, node }): string[] => {
     const text = `${action} ${resource}${node === undefined ? "" : ` on ${node}`}`;
-    if (resource.split(":")[0] === own.resource) return [text];
+    if (resource.split(":")[0] === own.resource) {
+      return action === "start" && node !== undefined && !own.runningNodes.includes(node) ? [] : [text];
+    }
     if (!own.addresses.includes(resource)) return [];
     return action === "start" && node === own.primaryNode ? [] : [text];
   });
