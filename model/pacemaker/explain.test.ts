@@ -137,7 +137,6 @@ describe("what keeps Pacemaker from doing its work", () => {
       "pgha-orders on pg1 is blocked: Pacemaker knows no way on by itself (usually a stop that failed, without fencing)",
       "pgha-orders on pg2 has failed",
       "pgha-orders on pg3 is not managed: Pacemaker does nothing with it",
-      "pgha-orders on pg3: monitoring",
       "pgha-orders on pg4: promoting",
     ]);
   });

@@ -115,8 +115,8 @@ function resourceProblems(status: RunningStatus, resources: readonly string[]): 
       // What is blocked is not managed either.
       else if (!resource.managed && !resource.blocked)
         problems.push(`${what} is not managed: Pacemaker does nothing with it`);
-      const underWay = resource.pending ?? (resource.role.endsWith("ing") ? resource.role : undefined);
-      if (underWay !== undefined) problems.push(`${what}: ${underWay.toLowerCase()}`);
+      // A monitor that begins ("Monitoring") changes nothing.
+      if (resource.role.endsWith("ing")) problems.push(`${what}: ${resource.role.toLowerCase()}`);
       return problems;
     });
 }

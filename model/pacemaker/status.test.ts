@@ -135,7 +135,16 @@ describe("a primary whose host dies", () => {
     ]);
   });
 
-  it("is fenced, and then another one is being promoted", () => {
+  it("is fenced, and that is under way for a moment", () => {
+    const status = running("beingFenced");
+    expect(status.fencing).toEqual([{ target: "pg1", action: "reboot", status: "pending" }]);
+    expect(pacemakerProblems(status, ours)).toEqual([
+      "pg1 is unclean: it must be fenced before what ran there runs elsewhere",
+      "fencing of pg1 (reboot) is under way",
+    ]);
+  });
+
+  it("is off, and then another one is being promoted", () => {
     const status = running("promoting");
     expect(status.fencing).toEqual([
       { target: "pg1", action: "reboot", status: "success", completed: "2026-11-21 23:59:45.488308Z" },
@@ -153,6 +162,12 @@ describe("a primary whose host dies", () => {
       "pg3 does not stream from the primary (or lags by more than maxlag), and must not be promoted",
     ]);
   });
+});
+
+it("a monitor that begins is no problem", () => {
+  const status = running("monitoring");
+  expect(status.resources.find(({ pending }) => pending !== undefined)).toMatchObject({ pending: "Monitoring" });
+  expect(pacemakerProblems(status, ours)).toEqual([]);
 });
 
 it("without quorum nothing goes on, and a node in standby is told", () => {
