@@ -1,0 +1,33 @@
+import { readFileSync } from "node:fs";
+import { expect, it } from "vitest";
+import { parse } from "yaml";
+import { type Environment, parseEnvironment } from "../model/environment.ts";
+import { parseFencingSecrets } from "../model/pacemaker/fencingSecrets.ts";
+
+it("the example environment under Pacemaker has no faults once its boards' passwords are set", () => {
+  const { environment, faults } = readExample();
+  expect(faults).toEqual([]);
+  expect(environment?.pacemaker.map(({ hosts, fencing }) => [hosts.map(({ name }) => name), fencing.length])).toEqual([
+    [["pg1", "pg2", "pg3"], 3],
+  ]);
+  expect(
+    environment?.clusters.map(({ failover, virtualIps, synchronous }) => [failover, virtualIps, synchronous]),
+  ).toEqual([
+    [
+      { manager: "pacemaker", agent: "paf", corosync: "main" },
+      { primary: { address: "198.51.100.50", prefix: 24 } },
+      { quorum: 1 },
+    ],
+  ]);
+  const passwords = { PG1_BOARD: "one", PG2_BOARD: "two", PG3_BOARD: "three" };
+  expect(parseFencingSecrets(JSON.stringify(passwords), environment?.pacemaker).faults).toEqual([]);
+});
+
+function readExample(): ReturnType<typeof parseEnvironment> & { environment?: Environment } {
+  const { config } = parse(readFileSync(new URL("../stacks/Pulumi.pacemaker.yaml", import.meta.url), "utf8")) as {
+    config: Record<string, unknown>;
+  };
+  return parseEnvironment(
+    Object.fromEntries(Object.entries(config).map(([key, value]) => [key.replace("pgha:", ""), JSON.stringify(value)])),
+  );
+}
