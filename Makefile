@@ -8,6 +8,9 @@ SHELL := bash
 HOSTS ?= 3
 LAB ?= demo
 
+# What `make demo` shows: demo, or pacemaker.
+ENV = demo
+
 run_tests := node --import tsx tools/run-tests.ts
 
 .PHONY: help
@@ -50,8 +53,8 @@ bench: lab-machine setup ## Measure outages against the goals (Linux, root)
 	@. .tools/env && node --import tsx bench/main.ts
 
 .PHONY: demo
-demo: lab-machine setup ## Three hosts and a cluster on them, by `pulumi up`; says what to try next (Linux, root)
-	@. .tools/env && node --import tsx tools/demo/main.ts up
+demo: lab-machine setup ## Three hosts and a cluster on them, by `pulumi up`; ENV=pacemaker: with failover (Linux, root)
+	@. .tools/env && node --import tsx tools/demo/main.ts up '$(ENV)'
 
 .PHONY: demo-down
 demo-down: lab-machine ## Remove the demo's hosts and state

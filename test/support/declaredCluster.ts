@@ -19,6 +19,8 @@ export interface DeclaredCluster {
   readonly access: ClusterAccess;
   /** Where clients reach the members, in the order of the stack file. */
   readonly servers: readonly ProbeServer[];
+  /** Where clients reach the primary: its virtual IP if one is declared, else whichever of the members takes writes. */
+  readonly clientServers: readonly ProbeServer[];
   /** Who is primary now; throws, with the state of every member, when that is not known. */
   primary(): Promise<KnownPrimary>;
   /** A superuser's session on this member; the caller closes it. */
@@ -40,11 +42,18 @@ export function openDeclaredCluster(stackFile: string, cluster: string): Declare
   const users = new Set(["root", "postgres", ...targets.map((target) => target.user)]);
   const group = groupOf(inputsOfCluster(declared, [...users].sort()));
   const hosts = openRemoteHosts(targets);
+  const servers = group.members.map(({ name, serviceAddress, port }) => ({ name, address: serviceAddress, port }));
+  const virtualIp = group.virtualIps.primary;
   const access = accessCluster(group, hosts);
   return {
     group,
     access,
-    servers: group.members.map(({ name, serviceAddress, port }) => ({ name, address: serviceAddress, port })),
+    servers,
+    // Its members have one port.
+    clientServers:
+      virtualIp === undefined
+        ? servers
+        : servers.slice(0, 1).map(({ port }) => ({ name: "virtual IP", address: virtualIp.address, port })),
     primary: async () => knownPrimary(group, await observeMembers(access)),
     connect: (member, database = "postgres") => {
       const { declaration, host } = access.member(member);

@@ -4,6 +4,7 @@ import { waitFor } from "../../lab/shell.ts";
 import { pacemakerProblems, unpromotable } from "../../model/pacemaker/explain.ts";
 import { addressResource, pacemakerNames } from "../../model/pacemaker/names.ts";
 import { parseStatus, promotedNodes, type RunningStatus, statusCommand } from "../../model/pacemaker/status.ts";
+import { boardDevices, boardSecret } from "./fencingBoard.ts";
 import { clusterName, declareTestCluster, expectExit, type TestCluster } from "./testCluster.ts";
 import { testLabName } from "./testLab.ts";
 
@@ -20,15 +21,7 @@ export function openPacemakerLab(hosts: number): Promise<Lab> {
 
 /** Cluster orders with PAF, one virtual IP, and the lab's management board as the fence device of every host. */
 export async function declarePacemakerCluster(lab: Lab, name: string): Promise<TestCluster> {
-  const { address: ip, port, user, passwordFile } = lab.board;
-  const device = (host: string) => ({
-    agent: "fence_redfish",
-    package: "fence-agents-redfish",
-    hosts: [host],
-    parameters: { ip, ipport: port, username: user, ssl_insecure: true, systems_uri: `/redfish/v1/Systems/${host}` },
-    secretParameters: { password: "board" },
-  });
-  const devices = Object.fromEntries(lab.hosts.map((host) => [`board-${host.name}`, device(host.name)]));
+  const devices = boardDevices(lab.board, lab.hosts);
   const cluster = await declareTestCluster({
     lab,
     name,
@@ -38,8 +31,8 @@ export async function declarePacemakerCluster(lab: Lab, name: string): Promise<T
       virtualIps: { primary: { address: `${lab.virtualIp}/26`, nic: "host0" } },
     },
   });
-  const password = await readFile(passwordFile, "utf8");
-  const set = ["config", "set", "--secret", "--path", "pgha:fencingSecrets.board", password];
+  const password = await readFile(lab.board.passwordFile, "utf8");
+  const set = ["config", "set", "--secret", "--path", `pgha:fencingSecrets.${boardSecret}`, password];
   expectExit(await cluster.stack.pulumi(...set), 0);
   return cluster;
 }

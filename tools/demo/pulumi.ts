@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { readdir, readFile, rm } from "node:fs/promises";
+import { open, readdir, readFile, rm } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import pc from "picocolors";
@@ -36,26 +36,37 @@ export function stopIfInterrupted(): void {
   if (interrupted) throw new Stopped("interrupted");
 }
 
-/** Runs a program in the terminal, shown as it could be typed, and returns its exit code. */
-export async function run(program: string, args: readonly string[]): Promise<number> {
+/**
+ * Runs a program in the terminal, shown as it could be typed, and returns its exit code. It reads `inputFile` if there is
+ * one: what is secret is not shown, nor in its arguments.
+ */
+export async function run(program: string, args: readonly string[], inputFile?: string): Promise<number> {
   stopIfInterrupted();
-  console.log(pc.dim(`$ ${program} ${args.join(" ")}`));
-  const code = await new Promise<number>((resolve, reject) => {
-    const child = spawn(program, args, { cwd: root, stdio: "inherit" });
-    running = child;
-    child.on("error", reject);
-    child.on("close", (exitCode) => resolve(exitCode ?? 1));
-  });
-  running = undefined;
-  stopIfInterrupted();
-  return code;
+  const input = inputFile === undefined ? "" : ` < ${relative(root, inputFile)}`;
+  console.log(pc.dim(`$ ${program} ${args.join(" ")}${input}`));
+  const opened = inputFile === undefined ? undefined : await open(inputFile);
+  try {
+    const code = await new Promise<number>((resolve, reject) => {
+      const child = spawn(program, args, { cwd: root, stdio: [opened?.fd ?? "inherit", "inherit", "inherit"] });
+      running = child;
+      child.on("error", reject);
+      child.on("close", (exitCode) => resolve(exitCode ?? 1));
+    });
+    running = undefined;
+    stopIfInterrupted();
+    return code;
+  } finally {
+    await opened?.close();
+  }
 }
 
 /** Runs Pulumi on the demo's stack; anything but success ends the demo. */
-export async function pulumi(verb: string, args: readonly string[]): Promise<void> {
-  const code = await run("pulumi", [verb, ...args]);
+export async function pulumi(verb: string, args: readonly string[], inputFile?: string): Promise<void> {
+  const code = await run("pulumi", [verb, ...args], inputFile);
   if (code !== 0) {
-    throw new UserError(`pulumi ${verb}: found exit code ${code}, expected 0. What it says is above; then: make demo`);
+    throw new UserError(
+      `pulumi ${verb}: found exit code ${code}, expected 0. What it says is above; then run the demo again.`,
+    );
   }
 }
 
@@ -107,7 +118,7 @@ export async function unlockStack(stack: string): Promise<void> {
     if (!told) console.log(`Pulumi (pid ${alive.pid}) is still at work on stack ${stack}; waiting for it`);
     if (performance.now() > deadline) {
       throw new UserError(
-        `stack ${stack}: found it locked by pid ${alive.pid} for ${lockLimitSeconds} s, expected it free. End that process, then: make demo`,
+        `stack ${stack}: found it locked by pid ${alive.pid} for ${lockLimitSeconds} s, expected it free. End that process, then run the demo again.`,
       );
     }
     await pause(500);

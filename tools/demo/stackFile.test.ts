@@ -1,7 +1,8 @@
 import { expect, it } from "vitest";
 import { parse } from "yaml";
 import { parseEnvironment } from "../../model/environment.ts";
-import { type DemoHost, declaredPrimary, demoStackFile, withPrimary } from "./stackFile.ts";
+import { parseFencingSecrets } from "../../model/pacemaker/fencingSecrets.ts";
+import { type DemoHost, type DemoLab, declaredPrimary, demoStackFile, withPrimary } from "./stackFile.ts";
 
 const hosts: DemoHost[] = [1, 2, 3].map((number) => ({
   name: `pg${number}`,
@@ -13,6 +14,13 @@ const hosts: DemoHost[] = [1, 2, 3].map((number) => ({
   hostKey: `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${number}`,
 }));
 
+const lab: DemoLab = {
+  hosts,
+  keyFile: "/keys/id_ed25519",
+  virtualIp: "198.51.100.50",
+  board: { address: "198.51.100.1", port: 8443, user: "admin" },
+};
+
 function configOf(text: string): Record<string, string> {
   const { config } = parse(text) as { config: Record<string, unknown> };
   return Object.fromEntries(
@@ -21,7 +29,7 @@ function configOf(text: string): Record<string, string> {
 }
 
 it("the demo's stack file declares a cluster that has no faults", () => {
-  const { environment, faults } = parseEnvironment(configOf(demoStackFile(hosts, "/keys/id_ed25519", undefined)));
+  const { environment, faults } = parseEnvironment(configOf(demoStackFile("none", lab, undefined)));
   expect(faults).toEqual([]);
   expect(environment?.clusters.map(({ name, primary, members }) => [name, primary, members.length])).toEqual([
     ["orders", "pg1", 3],
@@ -33,9 +41,31 @@ it("the demo's stack file declares a cluster that has no faults", () => {
   ]);
 });
 
+it("under Pacemaker the cluster has a virtual IP, and every host is fenced by the lab's board", () => {
+  const { environment, faults } = parseEnvironment(configOf(demoStackFile("pacemaker", lab, undefined)));
+  expect(faults).toEqual([]);
+  expect(environment?.clusters.map(({ failover, virtualIps }) => [failover.manager, virtualIps])).toEqual([
+    ["pacemaker", { primary: { address: "198.51.100.50", prefix: 26 } }],
+  ]);
+  const fencing = environment?.pacemaker[0]?.fencing ?? [];
+  expect(fencing.map(({ hosts, parameters }) => [...hosts, `${parameters.ip}${parameters.systems_uri}`])).toEqual([
+    ["pg1", "198.51.100.1/redfish/v1/Systems/pg1"],
+    ["pg2", "198.51.100.1/redfish/v1/Systems/pg2"],
+    ["pg3", "198.51.100.1/redfish/v1/Systems/pg3"],
+  ]);
+  expect(parseFencingSecrets('{"board":"x"}', environment?.pacemaker).faults).toEqual([]);
+});
+
+it("a fencing password that the demo has set stays in the stack file", () => {
+  const withPassword = `${demoStackFile("pacemaker", lab, undefined)}  pgha:fencingSecrets:\n    board:\n      secure: v1:x\n`;
+  const again = demoStackFile("pacemaker", { ...lab, board: { ...lab.board, port: 8444 } }, withPassword);
+  expect(again).toContain("secure: v1:x");
+  expect(again).toContain("ipport: 8444");
+});
+
 it("a lab made anew changes addresses and keys, and keeps what the reader changed", () => {
-  const edited = demoStackFile(hosts, "/keys/id_ed25519", undefined).replace("primary: pg1 #", "primary: pg2 # mine,");
-  const again = demoStackFile(hosts.slice(0, 2), "/keys/new", edited);
+  const edited = demoStackFile("none", lab, undefined).replace("primary: pg1 #", "primary: pg2 # mine,");
+  const again = demoStackFile("none", { ...lab, hosts: hosts.slice(0, 2), keyFile: "/keys/new" }, edited);
   expect(again).toContain("primary: pg2 # mine,");
   const { config } = parse(again) as { config: Record<string, Record<string, unknown>> };
   expect(Object.keys(config["pgha:hosts"] ?? {})).toEqual(["pg1", "pg2"]);
@@ -43,7 +73,7 @@ it("a lab made anew changes addresses and keys, and keeps what the reader change
 });
 
 it("another primary is one changed line, and the comments stay", () => {
-  const before = demoStackFile(hosts, "/keys/id_ed25519", undefined);
+  const before = demoStackFile("none", lab, undefined);
   const after = withPrimary(before, "pg2");
   expect(declaredPrimary(before)).toBe("pg1");
   expect(declaredPrimary(after)).toBe("pg2");

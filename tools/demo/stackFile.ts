@@ -1,4 +1,8 @@
 import { parseDocument } from "yaml";
+import { boardDevices } from "../../test/support/fencingBoard.ts";
+
+/** Who fails the demo's cluster over. */
+export type Manager = "none" | "pacemaker";
 
 /** What the demo's stack file says about one host. */
 export interface DemoHost {
@@ -8,38 +12,60 @@ export interface DemoHost {
   readonly hostKey: string;
 }
 
+/** What the demo's stack file says about the lab. */
+export interface DemoLab {
+  readonly hosts: readonly DemoHost[];
+  readonly keyFile: string;
+  readonly virtualIp: string;
+  readonly board: { readonly address: string; readonly port: number; readonly user: string };
+}
+
 /** The demo's cluster. */
 export const demoCluster = "orders";
 
-const firstText = `# The demo: three hosts of the lab and one cluster on them. Try: change \`primary:\`, then pulumi preview, pulumi up.
+const corosync = `  pgha:pacemaker:
+    main:
+      detection: fast # a host that is silent for 3.6 s counts as lost
+      fencing:
+        # The lab's management board, which switches hosts off and on.
+        devices: {}
+`;
+
+function firstText(manager: Manager, { virtualIp }: DemoLab): string {
+  const failover = `      failover: { manager: pacemaker }
+      virtualIps: { primary: ${virtualIp}/26 } # clients write here; it moves with the primary
+`;
+  return `# The demo: three hosts of the lab and one cluster on them. Try: change \`primary:\`, then pulumi preview, pulumi up.
 config:
   pgha:ssh: {}
   pgha:hosts: {}
   pgha:networks:
     lab: 198.51.100.0/26
-  pgha:clusters:
+${manager === "pacemaker" ? corosync : ""}  pgha:clusters:
     ${demoCluster}:
       postgresVersion: 17
       members: { pg1: {}, pg2: {}, pg3: {} }
       primary: pg1 # change this line = planned switchover
       synchronous: { quorum: 1 }
-      walSegmentSize: 1MB
+${manager === "pacemaker" ? failover : ""}      walSegmentSize: 1MB
       clientNetworks: [lab]
 `;
+}
 
 /**
- * The demo's stack file for these hosts. Addresses and keys follow the lab, whose hosts get new ones when it is made
+ * The demo's stack file for this lab. Addresses and keys follow the lab, whose hosts get new ones when it is made
  * anew; everything else in `existing` is the reader's experiment and stays.
  */
-export function demoStackFile(
-  hosts: readonly DemoHost[],
-  privateKeyFile: string,
-  existing: string | undefined,
-): string {
-  const document = parseDocument(existing ?? firstText);
-  document.setIn(["config", "pgha:ssh"], document.createNode({ user: "root", privateKeyFile }));
-  const declared = hosts.map((host) => [host.name, { address: host.addresses, hostKey: host.hostKey }]);
-  document.setIn(["config", "pgha:hosts"], document.createNode(Object.fromEntries(declared)));
+export function demoStackFile(manager: Manager, lab: DemoLab, existing: string | undefined): string {
+  const document = parseDocument(existing ?? firstText(manager, lab));
+  const set = (path: readonly string[], value: unknown) =>
+    document.setIn(["config", ...path], document.createNode(value));
+  set(["pgha:ssh"], { user: "root", privateKeyFile: lab.keyFile });
+  const declared = lab.hosts.map((host) => [host.name, { address: host.addresses, hostKey: host.hostKey }]);
+  set(["pgha:hosts"], Object.fromEntries(declared));
+  if (manager === "pacemaker") {
+    set(["pgha:pacemaker", "main", "fencing", "devices"], boardDevices(lab.board, lab.hosts));
+  }
   return document.toString({ lineWidth: 0 });
 }
 

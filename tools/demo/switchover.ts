@@ -30,7 +30,8 @@ export async function switchUnderWrites(
     const writer = await startProbe(cluster, before);
     let result: WriterResult;
     try {
-      console.log(`it writes on ${before.member}`);
+      const through = cluster.group.virtualIps.primary;
+      console.log(`it writes on ${before.member}${through === undefined ? "" : `, through ${through.address}`}`);
       heading(4, `primary: ${before.member} becomes primary: ${target} in the stack file`);
       await declarePrimary(stackFile, target);
       await pulumi("preview", ["--stack", stack, "--diff"]);
@@ -72,7 +73,7 @@ async function startProbe(cluster: DeclaredCluster, primary: KnownPrimary) {
     await superuser.close();
   }
   return startWriter({
-    servers: cluster.servers,
+    servers: cluster.clientServers,
     password,
     limitSeconds: writerLimitSeconds,
     watchedServers: cluster.servers,
@@ -114,15 +115,4 @@ function report(before: KnownPrimary, after: KnownPrimary, target: string, resul
 function gapText(gap: Gap): string {
   const at = new Date(gap.startedAt).toISOString().slice(11, 23);
   return `${(gap.milliseconds / 1000).toFixed(3)} s (${gap.from} -> ${gap.to ?? "nobody"}, ${at} UTC)`;
-}
-
-export function nextSteps(): string {
-  return `The hosts run on. Try:
-  . .tools/env                                       # this checkout's Pulumi
-  edit stacks/Pulumi.demo.yaml: primary: pg3         # or parameters, synchronous, members
-  pulumi preview --stack demo --diff                 # the checks, the plan, the expected gap
-  pulumi up --stack demo
-  lab/lab --help                                     # kill, partition or freeze a host, then preview again
-  make demo                                          # once more, the other way round
-  make demo-down                                     # removes it all`;
 }
