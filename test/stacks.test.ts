@@ -3,6 +3,7 @@ import { expect, it } from "vitest";
 import { parse } from "yaml";
 import { type Environment, parseEnvironment } from "../model/environment.ts";
 import { parseFencingSecrets } from "../model/pacemaker/fencingSecrets.ts";
+import { openStack } from "./support/stack.ts";
 
 it("the example environment under Pacemaker has no faults once its boards' passwords are set", () => {
   const { environment, faults } = readExample();
@@ -21,6 +22,12 @@ it("the example environment under Pacemaker has no faults once its boards' passw
   ]);
   const passwords = { PG1_BOARD: "one", PG2_BOARD: "two", PG3_BOARD: "three" };
   expect(parseFencingSecrets(JSON.stringify(passwords), environment?.pacemaker).faults).toEqual([]);
+});
+
+it("a test's stack is refused the name of an environment, whose file it would remove", async () => {
+  await expect(openStack({ name: "pacemaker", config: {} })).rejects.toThrow(
+    /Pulumi\.pacemaker\.yaml: found a stack file, expected none/,
+  );
 });
 
 function readExample(): ReturnType<typeof parseEnvironment> & { environment?: Environment } {

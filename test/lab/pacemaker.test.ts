@@ -24,7 +24,7 @@ let cluster: TestCluster;
 
 beforeAll(async () => {
   lab = await openPacemakerLab(3);
-  cluster = await declarePacemakerCluster(lab, "pacemaker");
+  cluster = await declarePacemakerCluster(lab, "failover");
 });
 afterAll(async () => {
   await cluster?.close();

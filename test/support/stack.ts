@@ -51,6 +51,8 @@ export interface StackOptions {
 }
 
 export async function openStack(options: StackOptions): Promise<TestStack> {
+  const defaultFile = join(root, "stacks", `Pulumi.${options.name}.yaml`);
+  await refuseDeclared(defaultFile);
   const directory = await mkdtemp(join(tmpdir(), `pgha-${options.name}-`));
   const backend = join(directory, "state");
   const stackFile = join(directory, `Pulumi.${options.name}.yaml`);
@@ -86,7 +88,7 @@ export async function openStack(options: StackOptions): Promise<TestStack> {
     ["cancel", "stack", "state"].includes(verb ?? "") ? onStack : [...onStack, "--config-file", stackFile];
   const call = (...args: string[]) => run(...args, ...withPlace(args[0]));
   // Verbs without the option leave the salt where the stack file would be by default.
-  const forgetDefaultFile = () => rm(join(root, "stacks", `Pulumi.${options.name}.yaml`), { force: true });
+  const forgetDefaultFile = () => rm(defaultFile, { force: true });
 
   const created = await run("stack", "init", options.name, "--non-interactive");
   await forgetDefaultFile();
@@ -115,6 +117,14 @@ export async function openStack(options: StackOptions): Promise<TestStack> {
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** A file with declarations is somebody's; one with a salt alone was left behind by a test that was killed. */
+async function refuseDeclared(file: string): Promise<void> {
+  if (!parseDocument(await readFile(file, "utf8").catch(() => "")).has("config")) return;
+  throw new Error(
+    `${file}: found a stack file, expected none: a test's stack of that name would remove it. Give the test's stack another name.`,
+  );
 }
 
 /** As .tools/env sets it, with a backend of the test's own. */
