@@ -268,20 +268,20 @@ class Arrival:
 
 
 def settle_addresses(arguments):
-    """An orchestrator that holds the cluster says whose they are, and nothing of an earlier handover stays: `owner` 1 carries
-    them and answers for them, 0 has none of them. Whoever orders 1 has seen to it that nobody else does."""
-    member, addresses = read_member(arguments["member"]), arguments["addresses"]
-    left = []
+    """An orchestrator that holds the cluster knows the primary, and nothing of an earlier handover stays: the primary's host
+    (`owner` 1) answers for what it has, every other one (0) has none of them."""
+    member, left = read_member(arguments["member"]), True
 
     def settle():
+        nonlocal left
         if arguments["owner"]:
             answer_again(member)
-            left.extend(take_addresses(addresses))
-        elif not leave_addresses(member, addresses):
-            left.append("it still carries one that it was to leave")
+        else:
+            left = leave_addresses(member, arguments["addresses"])
 
     if not while_held(arguments, settle):
         return
     if left:
-        sys.exit("%s: its addresses are not settled: %s" % (member["member"], "; ".join(left)))
-    say(result="settled")
+        say(result="settled")
+    else:
+        say(result="refused", reason="an address that moves with the primary cannot be removed from its host")

@@ -2,6 +2,7 @@ import { UserError } from "../model/fault.ts";
 import { segmentBytes } from "../model/lsn.ts";
 import { renderRole, steadyRole } from "../model/rendering.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
+import { movingAddresses } from "./addresses.ts";
 import type { AgentConversation } from "./agent.ts";
 import type { ClusterLock } from "./lock.ts";
 import { startUnit, type UnitEvent, unitEvent } from "./units.ts";
@@ -58,10 +59,7 @@ interface Handover {
  */
 export async function armOutage(access: ClusterAccess, handover: Handover, lock: ClusterLock): Promise<ArmedOutage> {
   const { old, target, seen } = handover;
-  // Without a `nic` the host looks for the one in the same network.
-  const addresses = Object.values(access.group.virtualIps).map(({ address, prefix, nic = "" }) => {
-    return { address, prefix, nic };
-  });
+  const addresses = movingAddresses(access.group);
   const common = { addresses, epoch: lock.epoch, timeline: seen.timeline, systemIdentifier: seen.systemIdentifier };
   const [take] = await Promise.all([
     startUnit(target, "take", { ...common, acknowledgeSeconds }),

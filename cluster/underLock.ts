@@ -3,6 +3,7 @@ import { UserError } from "../model/fault.ts";
 import type { MemberObservation } from "../model/observation.ts";
 import { openJournal } from "../model/unfinished.ts";
 import type { ClusterAccess } from "./access.ts";
+import { settleAddresses } from "./addresses.ts";
 import { acquireLock, type ClusterLock, heldByOther, heldText } from "./lock.ts";
 import { observeMembers, readLocks } from "./observe.ts";
 import type { Reporter } from "./reporter.ts";
@@ -44,7 +45,9 @@ async function withManagerBack<T>(
   const resume = async () => {
     if (!manager.standsBack(before)) return;
     lock.assertHeld();
-    await manager.resume(await observeMembers(access), reporter);
+    const seen = await observeMembers(access);
+    await settleAddresses(access, seen, lock);
+    await manager.resume(seen, reporter);
   };
   let result: T;
   try {
