@@ -2,7 +2,7 @@ import { z } from "zod";
 import { readHostFacts } from "../cluster/hostFacts.ts";
 import { FaultsFound, faultText, UserError } from "../model/fault.ts";
 import { type HostFacts, hostFaults, type MarkedMember, type PlannedMember } from "../model/hostFacts.ts";
-import { nodeFaults } from "../model/pacemaker/nodeFacts.ts";
+import { nodeFaults, type PlannedNode } from "../model/pacemaker/nodeFacts.ts";
 import { type Place, renamingFaults } from "../model/renames.ts";
 import { RemoteError } from "../remote/errors.ts";
 import { checkInputs } from "./inputs.ts";
@@ -20,8 +20,8 @@ const memberSchema = z.strictObject({
 
 const nodeSchema = z.strictObject({
   corosync: z.string(),
-  nodes: z.array(z.string()),
-  addresses: z.array(z.string()),
+  nodes: z.array(z.string()).readonly(),
+  addresses: z.array(z.string()).readonly(),
   virtualIps: z.record(z.string(), z.string()),
 });
 
@@ -107,9 +107,16 @@ function addedTo(before: Hosts, now: Hosts): Hosts {
       );
       const { node, ...rest } = host;
       const isNode = node !== undefined && (isNew || JSON.stringify(node) !== JSON.stringify(known.node));
-      return isNew || members.length > 0 || isNode ? [[name, { ...rest, members, ...(isNode ? { node } : {}) }]] : [];
+      const looked = isNode ? { node: withFormerNodes(node, known?.node) } : {};
+      return isNew || members.length > 0 || isNode ? [[name, { ...rest, members, ...looked }]] : [];
     }),
   );
+}
+
+/** A node that goes still stands in the others' corosync.conf. */
+function withFormerNodes(node: PlannedNode, former: PlannedNode | undefined): PlannedNode {
+  if (former?.corosync !== node.corosync) return node;
+  return { ...node, nodes: [...new Set([...node.nodes, ...former.nodes])] };
 }
 
 interface Seen {

@@ -143,7 +143,10 @@ echo refreshed
 
 const scoresScript = `
 resource=$1; shift
+nodes=" $(crm_node --list | cut -d ' ' -f 2 | tr '\\n' ' ') "
 for score in "$@"; do
+  # A member that is new comes to Pacemaker only afterwards.
+  case $nodes in *" \${score%%=*} "*) ;; *) continue ;; esac
   crm_attribute --promotion="$resource" --lifetime forever --node "\${score%%=*}" --update "\${score#*=}"
 done
 echo told
