@@ -5,6 +5,7 @@
 import { access } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Command } from "commander";
+import type { Prepared } from "../lab/image.ts";
 import { attachLab, type Lab, openLab, takeDown } from "../lab/lab.ts";
 import { run } from "../lab/shell.ts";
 import { UserError } from "../model/fault.ts";
@@ -18,11 +19,12 @@ import { restarts } from "./restarts.ts";
 import { saveSection } from "./results.ts";
 import { type Bench, type Section, StoppedEarly } from "./section.ts";
 import { endTimedProgram, removeStack } from "./stack.ts";
-import { loadedSwitchovers, switchovers } from "./switchovers.ts";
+import { loadedSwitchovers, managedSwitchovers, switchovers } from "./switchovers.ts";
 
 const sections: readonly Section[] = [
   switchovers,
   loadedSwitchovers,
+  managedSwitchovers,
   aborts,
   wholeCli,
   noChange,
@@ -41,14 +43,14 @@ interface Options {
 }
 
 let interrupted = false;
-let lab: { prepared: boolean; lab: Lab } | undefined;
+let lab: { prepared: Prepared; lab: Lab } | undefined;
 
 function report(line: string): void {
   console.log(`${new Date().toISOString().slice(11, 19)}  ${line}`);
 }
 
-/** Hosts cannot change their image: the lab is made anew when hosts of the other kind are wanted. */
-async function labOfKind(prepared: boolean): Promise<Lab> {
+/** Hosts cannot change their image: the lab is made anew when hosts of another kind are wanted. */
+async function labOfKind(prepared: Prepared): Promise<Lab> {
   if (lab?.prepared === prepared) return lab.lab;
   await takeDown(labName);
   const opened = await openLab({ name: labName, hosts: 3, prepared, report });

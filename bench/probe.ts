@@ -15,7 +15,7 @@ async function startProbe(cluster: DeclaredCluster, limitSeconds: number): Promi
   const primary = await cluster.primary();
   const superuser = await cluster.connect(primary.member);
   await prepareProbe(superuser, password).finally(() => superuser.close());
-  return { writer: await startWriter({ servers: cluster.servers, password, limitSeconds }), password };
+  return { writer: await startWriter({ servers: cluster.clientServers, password, limitSeconds }), password };
 }
 
 /** Ends the writer, whatever the cluster is like, and compares its record with the table on the current primary. */

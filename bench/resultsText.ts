@@ -4,6 +4,7 @@ import type { Measurement, Results, SectionResult } from "./measurement.ts";
 const titles: Readonly<Record<string, string>> = {
   gap: "Planned switchover: how long writes wait",
   load: "Planned switchover under load: how long writes wait",
+  pacemaker: "Planned switchover under Pacemaker, through the virtual IP: how long writes wait",
   cli: "Planned switchover through the whole CLI (`pulumi up`)",
   abort: "A switchover that is undone: the target does not receive the shutdown checkpoint",
   restart: "A killed postmaster (kill -9), failover manager none: restart in place",

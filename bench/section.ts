@@ -1,3 +1,4 @@
+import type { Prepared } from "../lab/image.ts";
 import type { Lab } from "../lab/lab.ts";
 import type { Measurement, SectionResult } from "./measurement.ts";
 
@@ -8,8 +9,8 @@ export interface Bench {
   /** The script of ours-against-by-hand; undefined leaves it out. */
   readonly byHandScript?: string;
   readonly report: (line: string) => void;
-  /** The lab with hosts that have (`prepared`) or have not PostgreSQL's packages; made anew when it is of the other kind. */
-  lab(prepared: boolean): Promise<Lab>;
+  /** The lab with hosts that have (`prepared`) or have not PostgreSQL's packages, or Pacemaker's too; made anew when it is of another kind. */
+  lab(prepared: Prepared): Promise<Lab>;
   /** Throws once the section's time is over or the benchmark was interrupted; asked between rounds. */
   checkTime(): void;
   /** Called with what is measured so far, so that a section that ends early has it too. */

@@ -3,6 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import type { Lab } from "../lab/lab.ts";
+import { noFencingConsequence } from "../model/pacemaker/declaration.ts";
 import { type DeclaredCluster, openDeclaredCluster } from "../test/support/declaredCluster.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -15,6 +16,8 @@ export const benchCluster = "bench";
 export interface ClusterWish {
   readonly walSegmentSize: "1MB" | "16MB";
   readonly primary?: string;
+  /** Under Pacemaker, with this virtual IP. Fencing plays no part in what is planned. Default: no failover manager. */
+  readonly virtualIp?: string;
   /** Server parameters beside ours. */
   readonly parameters?: Readonly<Record<string, string>>;
   /** Every SSH session leads over this host. Default: straight. */
@@ -41,6 +44,9 @@ export function benchStackFile(lab: Lab, wish: ClusterWish): string {
       ),
       // The client runs on this machine, which has the first address of the lab's service network.
       "pgha:networks": { clients: "198.51.100.0/24" },
+      ...(wish.virtualIp === undefined
+        ? {}
+        : { "pgha:pacemaker": { main: { detection: "fast", fencing: { none: noFencingConsequence } } } }),
       "pgha:clusters": {
         [benchCluster]: {
           postgresVersion: 17,
@@ -49,6 +55,9 @@ export function benchStackFile(lab: Lab, wish: ClusterWish): string {
           synchronous: { quorum: 1 },
           walSegmentSize: wish.walSegmentSize,
           clientNetworks: ["clients"],
+          ...(wish.virtualIp === undefined
+            ? {}
+            : { failover: { manager: "pacemaker" }, virtualIps: { primary: wish.virtualIp } }),
           ...(wish.parameters === undefined ? {} : { parameters: wish.parameters }),
         },
       },

@@ -20,6 +20,8 @@ interface Variant {
   readonly distanceMilliseconds?: number;
   /** Every segment is sent to the third host, and every host's network carries 1 Gbit/s. */
   readonly archiving?: boolean;
+  /** Under Pacemaker, and the client knows the virtual IP alone. */
+  readonly managed?: boolean;
   /** Most rounds. Default: as many as are wanted. */
   readonly most?: number;
   readonly goal: NonNullable<Measurement["goal"]>;
@@ -49,6 +51,14 @@ const loaded: readonly Variant[] = [
   },
 ];
 
+const managed: Variant = {
+  what: "16 MB segments, idle, under Pacemaker",
+  walSegmentSize: "16MB",
+  managed: true,
+  most: 50,
+  goal: { p50: 0.2, most: 0.6 },
+};
+
 /** A cluster that was switched very often is none that anybody has. */
 const roundsOfOneCluster = 20;
 
@@ -71,6 +81,13 @@ export const loadedSwitchovers: Section = {
   name: "load",
   limitMinutes: 45,
   run: (bench) => measureVariants(bench, loaded),
+};
+
+/** Under Pacemaker, which stands back for the time of each round. */
+export const managedSwitchovers: Section = {
+  name: "pacemaker",
+  limitMinutes: 45,
+  run: (bench) => measureVariants(bench, [managed]),
 };
 
 async function measureVariants(bench: Bench, variants: readonly Variant[]): Promise<Record<never, never>> {
@@ -105,7 +122,7 @@ async function measureVariant(bench: Bench, variant: Variant): Promise<void> {
   };
   const wanted = Math.min(bench.rounds, variant.most ?? bench.rounds);
   while (series.gaps.length < wanted) {
-    const lab = await bench.lab(true);
+    const lab = await bench.lab(variant.managed === true ? "pacemaker" : true);
     const rounds = Math.min(roundsOfOneCluster, wanted - series.gaps.length);
     bench.report(`${variant.what}: a fresh cluster for ${rounds} rounds`);
     await onHosts(lab, variant, 300 + rounds * 60, (cluster) =>
@@ -127,7 +144,11 @@ async function onHosts(
     const jump = link && { address: link.address, port: link.port, user: "root", hostKey: lab.host("pg3").hostKey };
     const cluster = await freshCluster(
       lab,
-      { walSegmentSize, ...(archiving ? { parameters: archiveParameters(lab) } : {}) },
+      {
+        walSegmentSize,
+        ...(variant.managed === true ? { virtualIp: `${lab.virtualIp}/26` } : {}),
+        ...(archiving ? { parameters: archiveParameters(lab) } : {}),
+      },
       jump === undefined ? {} : { jump },
     );
     try {
