@@ -157,7 +157,7 @@ describe("crm_mon's output of Pacemaker 3.0.0", limits, () => {
     ["healthy", [true, null], elsewhere],
     ["failed", [true, null], elsewhere],
     ["maintenance", [true, null], [true, null]],
-    ["unclean", noQuorum, noQuorum],
+    ["noQuorum", noQuorum, noQuorum],
   ])("is understood: %s, on the primary's host and on another", async (name, primary, other) => {
     const ask = (node: string) => ["role_given", recorded(name), "pgha-orders-clone", node];
     expect(await hosts.evaluate([ask("pg1"), ask("pg2")])).toEqual([primary, other]);

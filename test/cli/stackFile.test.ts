@@ -132,7 +132,7 @@ describe("a stack file with faults", () => {
     const previewed = await preview();
     expect(previewed.exitCode).not.toBe(0);
     const refused = (key: string) =>
-      `${key}: found a secret (secure:), expected plain values: what is declared here is shown in previews and stands in the state in clear. Write the value in clear, or remove it. Passwords have keys of their own: pgha:superuserPassword, pgha:replicationPassword.`;
+      `${key}: found a secret (secure:), expected plain values: what is declared here is shown in previews and stands in the state in clear. Write the value in clear, or remove it. Secrets have keys of their own: pgha:superuserPassword, pgha:replicationPassword, pgha:corosyncKey, pgha:fencingSecrets.`;
     expect(message(previewed, "to correct")).toEqual([
       "error: stacks/Pulumi.cli.yaml: 4 to correct; no host was touched.",
       refused("pgha:ssh"),
