@@ -137,10 +137,7 @@ def managers_word(member):
         return False, None  # this host is not, or no longer, one of its nodes
     if active != "active":
         return False, "Pacemaker does not run on this host (pacemaker.service is %s)" % active
-    try:
-        code, text = run(["crm_mon", "--one-shot", "--output-as=xml"], 5)
-    except (OSError, subprocess.TimeoutExpired):
-        code, text = 1, ""
+    code, text = crm_mon()
     if code != 0:
         return False, "Pacemaker on this host does not answer"
     return role_given(text, member["resource"], member["node"])

@@ -142,15 +142,12 @@ def ticket_seen(path):
     return {"epoch": ticket["epoch"], "state": ticket["state"]} if "state" in ticket else None
 
 
-def pacemaker_status(wanted):
-    """What Pacemaker on this host says of the whole cluster, as it says it; None where it does not run or does not answer."""
-    if not wanted:
-        return None
+def crm_mon():
+    """Its exit code, and what Pacemaker on this host says of the whole cluster; nothing where it is not installed, or hangs."""
     try:
-        _, text = run(["crm_mon", "--one-shot", "--output-as=xml"], 5)
+        return run(["crm_mon", "--one-shot", "--output-as=xml"], 5)
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    return text or None
+        return 1, ""
 
 
 def observe(arguments):
@@ -180,6 +177,6 @@ def observe(arguments):
         freeBytes=free_bytes(directory),
         walFreeBytes=free_bytes(os.path.join(directory, "pg_wal")),
         failoverManagers=running,
-        pacemaker=pacemaker_status(arguments.get("pacemaker") and "pacemaker" in running),
+        pacemaker=(crm_mon()[1] or None) if arguments["pacemaker"] and "pacemaker" in running else None,
         now=time.time(),
     )

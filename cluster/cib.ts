@@ -83,7 +83,7 @@ export async function waitUntilJoined(host: RemoteHost, nodes: readonly string[]
 }
 
 /** Waits until Pacemaker has nothing left to do. */
-export async function waitUntilSettled(host: RemoteHost, limitSeconds: number): Promise<void> {
+export async function waitUntilNothingLeft(host: RemoteHost, limitSeconds: number): Promise<void> {
   const { exitCode, stderr } = await host.run({
     argv: ["crm_resource", "--wait", `--timeout=${limitSeconds}s`],
     limitSeconds: limitSeconds + 10,

@@ -24,7 +24,8 @@ export interface NodeFacts {
   readonly cib: string | undefined;
 }
 
-const serviceNames = ["corosync", "pacemaker"] as const;
+/** Both run, now and at every boot. */
+export const serviceNames = ["corosync", "pacemaker"] as const;
 type ServiceName = (typeof serviceNames)[number];
 
 /* POSIX shell: one "word value" a line, texts in base64. */

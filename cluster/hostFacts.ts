@@ -1,4 +1,5 @@
 import type { HostFacts } from "../model/hostFacts.ts";
+import { corosyncConfPath } from "../model/pacemaker/corosyncConf.ts";
 import type { RemoteHost } from "../remote/host.ts";
 
 /* POSIX shell and what Debian's base has: a bare host need not have Python. One "word value" a line. */
@@ -15,7 +16,7 @@ for marker in /var/lib/pgha/*/*/marker.json; do
   port=$(sed -n "s/^port *= *'\\{0,1\\}\\([0-9][0-9]*\\).*/\\1/p" "/etc/pgha/$name/postgresql.conf" 2>/dev/null)
   echo "marker $name \${port:-0} $(sed -n 's/.*"dataDirectory":"\\([^"]*\\)".*/\\1/p' "$marker")"
 done
-[ ! -f /etc/corosync/corosync.conf ] || echo "corosyncConf $(base64 -w 0 /etc/corosync/corosync.conf)"
+[ ! -f ${corosyncConfPath} ] || echo "corosyncConf $(base64 -w 0 ${corosyncConfPath})"
 # An answer shows in the neighbours that the kernel finds when something is sent there.
 ask() {
   ip neigh flush to "$1" >/dev/null 2>&1

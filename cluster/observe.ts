@@ -84,7 +84,11 @@ const localSchema = z.object({
 });
 
 /** What a member's host tells without PostgreSQL. */
-async function observeLocal(access: ClusterAccess, member: MemberAccess): Promise<LocalFacts> {
+async function observeLocal(
+  access: ClusterAccess,
+  member: MemberAccess,
+  { withManager = true }: { readonly withManager?: boolean } = {},
+): Promise<LocalFacts> {
   const { paths, declaration } = member;
   const askedAt = Date.now() / 1000;
   const answer = await askAgent(
@@ -102,7 +106,7 @@ async function observeLocal(access: ClusterAccess, member: MemberAccess): Promis
       givenUp: paths.givenUp,
       lock: paths.lock,
       programs: member.programs,
-      pacemaker: access.group.failover.manager === "pacemaker" ? 1 : 0,
+      pacemaker: withManager && access.group.failover.manager === "pacemaker" ? 1 : 0,
     },
     localSchema,
     { limitSeconds: 20, purpose: `observe member ${member.name} of ${access.group.cluster}` },
@@ -197,7 +201,9 @@ export function locksOf(observations: readonly MemberObservation[]): Map<string,
 /** The lock file of every member that answers; PostgreSQL is not asked. */
 export async function readLocks(access: ClusterAccess): Promise<Map<string, LockState>> {
   const entries = await Promise.allSettled(
-    access.members.map(async (member) => [member.name, (await observeLocal(access, member)).lock] as const),
+    access.members.map(
+      async (member) => [member.name, (await observeLocal(access, member, { withManager: false })).lock] as const,
+    ),
   );
   return new Map(entries.flatMap((entry) => (entry.status === "fulfilled" ? [entry.value] : [])));
 }

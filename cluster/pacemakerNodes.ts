@@ -3,7 +3,7 @@ import { fenceId, type PacemakerConfiguration } from "../model/pacemaker/configu
 import { belongingOf, type CorosyncShape } from "../model/pacemaker/corosyncConf.ts";
 import { deviceFaults } from "../model/pacemaker/fenceMetadata.ts";
 import type { RemoteHost, RemoteHosts } from "../remote/host.ts";
-import { applyConfiguration, waitUntilJoined, waitUntilSettled } from "./cib.ts";
+import { applyConfiguration, waitUntilJoined, waitUntilNothingLeft } from "./cib.ts";
 import {
   agentMetadata,
   clearDefaultCluster,
@@ -135,7 +135,7 @@ export async function bringUpPacemaker(
   const changed = await applyConfiguration(speaker, wanted.configuration, wanted.former?.properties ?? []);
   if (changed) {
     reporter.progress("waiting until Pacemaker has done what it was told");
-    await waitUntilSettled(speaker, settleLimitSeconds);
+    await waitUntilNothingLeft(speaker, settleLimitSeconds);
   }
   return speaker;
 }

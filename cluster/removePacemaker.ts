@@ -2,7 +2,7 @@ import { UserError } from "../model/fault.ts";
 import { readCib } from "../model/pacemaker/cib.ts";
 import { belongingOf, type CorosyncShape } from "../model/pacemaker/corosyncConf.ts";
 import type { RemoteHosts } from "../remote/host.ts";
-import { applyConfiguration, waitUntilSettled } from "./cib.ts";
+import { applyConfiguration, waitUntilNothingLeft } from "./cib.ts";
 import { lookAtNodes, removeCorosync } from "./corosync.ts";
 import type { Reporter } from "./reporter.ts";
 
@@ -37,10 +37,10 @@ export async function removePacemaker(hosts: RemoteHosts, reporter: Reporter, co
       { ...group, meta: { ...group.meta, "target-role": "Stopped" } },
     ]);
     await applyConfiguration(host, { ...own, groups: Object.fromEntries(stopped) }, []);
-    await waitUntilSettled(host, 60);
+    await waitUntilNothingLeft(host, 60);
     const leaveAlone = { ...own, groups: Object.fromEntries(stopped), properties: { "maintenance-mode": "true" } };
     await applyConfiguration(host, leaveAlone, []);
-    await waitUntilSettled(host, 60);
+    await waitUntilNothingLeft(host, 60);
   } else if (answering.length > 0) {
     throw new UserError(
       `${corosync.name}: found no quorum, expected a majority of ${Object.keys(corosync.nodes).join(", ")}: otherwise nobody can tell who has the virtual IPs. Nothing was touched.\n  Start the other hosts, then run this again.`,

@@ -9,19 +9,27 @@ import { WaitedTooLong, waitFor } from "./waitFor.ts";
 export async function startService(member: MemberAccess, lock: Hold, limitSeconds: number): Promise<void> {
   const { unit } = member.paths;
   await member.manager.standBack(lock);
-  await ensureBootStart(member);
   await member.host.must({
-    argv: ["sh", "-c", `systemctl reset-failed "$1" 2>/dev/null; systemctl start --no-block "$1"`, "sh", unit],
+    argv: ["sh", "-ec", startScript, "sh", unit, bootVerb(member)],
     limitSeconds: 30,
     purpose: `start ${unit}`,
   });
   await waitForService(member, limitSeconds);
 }
 
+const startScript = `
+systemctl --quiet "$2" "$1"
+systemctl reset-failed "$1" 2>/dev/null || true
+systemctl start --no-block "$1"`;
+
+function bootVerb({ manager }: MemberAccess): "enable" | "disable" {
+  return manager.startsMembers ? "disable" : "enable";
+}
+
 /** Enables the member's unit, or disables it where the failover manager starts the members. Whether it runs is left as it is. */
 export async function ensureBootStart(member: MemberAccess): Promise<void> {
   const { unit } = member.paths;
-  const verb = member.manager.startsMembers ? "disable" : "enable";
+  const verb = bootVerb(member);
   await member.host.must({
     argv: ["systemctl", "--quiet", verb, unit],
     limitSeconds: 30,

@@ -25,9 +25,16 @@ export async function underLock<T>(
   reporter.progress("locking the members");
   const lock = await acquireLock(access, reached, locks, holderName());
   try {
-    const observations = await observeMembers(access);
-    refuseUnlocked(access, lock, observations);
-    return await withManagerBack(access, lock, observations, reporter, () => work(lock, observations));
+    const before = await observeMembers(access);
+    refuseUnlocked(access, lock, before);
+    return await withManagerBack(access, lock, before, reporter, async () => {
+      if (!access.manager.acts(before)) return work(lock, before);
+      reporter.progress("waiting for the failover manager to end what it began");
+      await access.manager.standBack(lock);
+      const after = await observeMembers(access);
+      refuseUnlocked(access, lock, after);
+      return work(lock, after);
+    });
   } finally {
     await lock.release();
   }

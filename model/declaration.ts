@@ -187,8 +187,7 @@ export const clusterSchema = z.strictObject({
 
 /** For how many standbys a commit waits: ANY k, FIRST k, or none. */
 export type Synchronous = z.infer<typeof synchronousSchema>;
-/** Who fails over when a host dies. */
-export type Failover = z.infer<typeof failoverSchema>;
+
 /** The addresses that move with the primary, by what they are for. */
 export type VirtualIps = z.infer<typeof virtualIpsSchema>;
 /** What a planned switchover tolerates; beyond it the check before it blocks or warns, or it is undone. */

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { z } from "zod";
 import { queryStatus } from "../cluster/cib.ts";
-import { keyDigest, lookAtNodes, type NodeView } from "../cluster/corosync.ts";
+import { keyDigest, lookAtNodes, type NodeView, serviceNames } from "../cluster/corosync.ts";
 import { bringUpPacemaker, judgeNodes, type WantedPacemaker } from "../cluster/pacemakerNodes.ts";
 import { removePacemaker } from "../cluster/removePacemaker.ts";
 import { FaultsFound, UserError } from "../model/fault.ts";
@@ -206,9 +206,8 @@ function wrongAt(
   cib: Cib | undefined,
   wantedKey: string | undefined,
 ): string[] {
-  const names = ["corosync", "pacemaker"] as const;
-  const stopped = names.filter((name) => !services[name].active);
-  const notEnabled = names.filter((name) => !services[name].enabled);
+  const stopped = serviceNames.filter((name) => !services[name].active);
+  const notEnabled = serviceNames.filter((name) => !services[name].enabled);
   return [
     ...(stopped.length > 0 ? [`${stopped.join(" and ")} stopped`] : []),
     ...(notEnabled.length > 0 ? [`${notEnabled.join(" and ")} not enabled at boot`] : []),
@@ -242,7 +241,7 @@ function noticesOf(news: Declared, olds: Declared, state: PacemakerState): Notic
     ...(state.inMaintenance ?? []).map(
       (id): Notice => ({
         level: "warn",
-        text: `${id} is in maintenance: nobody fails over\n  A switchover ends that by itself. By hand: crm_resource --resource ${id} --meta --delete-parameter maintenance`,
+        text: `${id} is in maintenance: nobody fails over\n  Left by a pulumi up that was cut off, the next one ends it. Set by hand: crm_resource --resource ${id} --meta --delete-parameter maintenance`,
       }),
     ),
   ];

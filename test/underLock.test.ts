@@ -127,7 +127,13 @@ describe("the lock of a cluster", { timeout: 30_000 }, () => {
   describe("with a failover manager that stands back", () => {
     const standing = (resume: FailoverManager["resume"]): ClusterAccess => ({
       ...access,
-      manager: { startsMembers: true, standBack: () => Promise.resolve(), standsBack: () => true, resume },
+      manager: {
+        startsMembers: true,
+        standBack: () => Promise.resolve(),
+        standsBack: () => true,
+        acts: () => false,
+        resume,
+      },
     });
 
     it("lets him manage again while the members are still held, by what they say then", async () => {
@@ -137,6 +143,23 @@ describe("the lock of a cluster", { timeout: 30_000 }, () => {
       };
       await underLock(standing(resume), silent, async () => heard.push("worked"));
       expect(heard).toEqual(["worked", "resumed by 3", "1 held", "1 held", "1 held"]);
+    });
+
+    it("waits for what he began, and works by what the members say then", async () => {
+      const heard: string[] = [];
+      const acting = standing(async () => undefined);
+      const manager: FailoverManager = {
+        ...acting.manager,
+        acts: () => true,
+        async standBack() {
+          heard.push("stands back");
+          mkdirSync(join(directory, "pg2", "data"));
+        },
+      };
+      await underLock({ ...acting, manager }, silent, async (_lock, observations) => {
+        heard.push(...observations.map((seen) => (seen.reached ? seen.local.dataDirectory : "unreachable")));
+      });
+      expect(heard).toEqual(["stands back", "missing", "empty", "missing"]);
     });
 
     it("lets him manage again after work that failed, and tells why the work failed; that he cannot is a warning", async () => {

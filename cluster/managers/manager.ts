@@ -16,6 +16,8 @@ export interface FailoverManager {
   standBack(lock: Hold): Promise<void>;
   /** Somebody let him stand back, and he does so still: this process, or one that was cut off before. */
   standsBack(seen: readonly MemberObservation[]): boolean;
+  /** He is in the middle of something with this cluster: what the members say is out of date at once. */
+  acts(seen: readonly MemberObservation[]): boolean;
   /**
    * He manages again, once it is sure that he will find everything as he wants it. `seen`: what the members say now. Errors: `UserError` when he would act; he stands back still.
    */

@@ -5,5 +5,6 @@ export const noManager: FailoverManager = {
   startsMembers: false,
   standBack: () => Promise.resolve(),
   standsBack: () => false,
+  acts: () => false,
   resume: () => Promise.resolve(),
 };

@@ -5,7 +5,7 @@ import { type MemberObservation, reachedMembers } from "../../model/observation.
 import { namedPrimary, observePrimary } from "../../model/observedPrimary.ts";
 import { addressResource, pacemakerNames } from "../../model/pacemaker/names.ts";
 import { plannedActions, refusedActions } from "../../model/pacemaker/simulation.ts";
-import { pacemakerView, standsBackAttribute, standsBackSince } from "../../model/pacemaker/view.ts";
+import { actsOn, pacemakerView, standsBackAttribute, standsBackSince } from "../../model/pacemaker/view.ts";
 import { RemoteError } from "../../remote/errors.ts";
 import type { RemoteHost } from "../../remote/host.ts";
 import type { Hold } from "../order.ts";
@@ -14,7 +14,7 @@ import { waitFor } from "../waitFor.ts";
 import type { FailoverManager } from "./manager.ts";
 
 /** For one of his commands: each waits for his daemons, and they for the others'. */
-const commandLimitSeconds = 60;
+const commandLimitSeconds = 120;
 /** Until he has looked at everything again and wants nothing. */
 const idleLimitSeconds = 90;
 
@@ -84,6 +84,7 @@ export function pacemakerManager(group: Group, hosts: readonly RemoteHost[]): Fa
       stoodBack ||= (await asked) !== undefined;
     },
     standsBack: (seen) => stoodBack || standsBackSince(pacemakerView(seen), group.cluster) !== undefined,
+    acts: (seen) => actsOn(pacemakerView(seen), group.cluster),
     async resume(seen: readonly MemberObservation[], reporter: Reporter) {
       const primary = namedPrimary(observePrimary(seen, endpointsOf(group)));
       if (primary === undefined) {
@@ -122,7 +123,7 @@ manage() {
 }
 `;
 
-/* What was begun before runs to its end first: --wait is over when the whole cluster has settled. */
+/* What was begun before runs to its end first, at most for as long as its operations may take: --wait is over when the whole cluster has settled. */
 const standBackScript = `
 epoch=$1; shift
 crm_node --list | while read -r _ node _; do
@@ -131,7 +132,7 @@ done
 for resource in "$@"; do
   ! known "$resource" || crm_resource --resource "$resource" --meta --set-parameter maintenance --parameter-value true >/dev/null
 done
-crm_resource --wait --timeout 30s
+crm_resource --wait --timeout 100s
 echo "stands back"
 `;
 

@@ -4,7 +4,7 @@ import { instance, pacemaker } from "../../test/support/pacemakerView.ts";
 import { group } from "../../test/support/shapes.ts";
 import { check, evidence, objections, thirdStandby } from "../../test/support/switchover.ts";
 import { checkSwitchover } from "../checks.ts";
-import type { PacemakerView } from "../pacemaker/view.ts";
+import type { RunningStatus } from "../pacemaker/status.ts";
 
 it("another orchestrator blocks", () => {
   const heldLock = { member: "pg3", holder: "anna@desk", since: "2026-03-01 10:00" };
@@ -34,7 +34,7 @@ it("a failover manager that runs although none is declared warns", () => {
 
 describe("Pacemaker as the failover manager", () => {
   const declared = group({ failover: { manager: "pacemaker", agent: "paf", corosync: "main" } });
-  const seen = (overrides: Partial<PacemakerView> = {}) =>
+  const seen = (overrides: Partial<RunningStatus> = {}) =>
     check("failover manager", { group: declared, primaryHost: { pacemaker: pacemaker(overrides) } });
 
   it("is well when it manages the cluster, has quorum, and has promoted the primary", () => {

@@ -1,14 +1,8 @@
 import { memberOf } from "../group.ts";
 import { reachedMembers } from "../observation.ts";
 import { pacemakerProblems, unpromotable } from "../pacemaker/explain.ts";
-import {
-  maintenanceOf,
-  managesCluster,
-  ownResources,
-  type PacemakerView,
-  pacemakerView,
-  promotedMember,
-} from "../pacemaker/view.ts";
+import type { RunningStatus } from "../pacemaker/status.ts";
+import { maintenanceOf, managesCluster, ownResources, pacemakerView, promotedMember } from "../pacemaker/view.ts";
 import { block, type Check, ok, type Subject, secondsText, warn } from "./check.ts";
 
 export function lockCheck({ heldLock }: Subject): Check {
@@ -72,7 +66,7 @@ function pacemakerCheck({ group, from, to, observations }: Subject): Check {
 }
 
 /** What of it concerns these nodes, or everybody: that another node is away, or something failed once, hinders nobody. */
-function hindrances(status: PacemakerView, hosts: readonly string[]): PacemakerView {
+function hindrances(status: RunningStatus, hosts: readonly string[]): RunningStatus {
   return {
     ...status,
     nodes: status.nodes.filter((node) => node.unclean || hosts.includes(node.name)),

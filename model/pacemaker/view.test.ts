@@ -3,6 +3,7 @@ import { primary, standby, unreachable } from "../../test/support/observations.t
 import { instance, pacemaker } from "../../test/support/pacemakerView.ts";
 import { group } from "../../test/support/shapes.ts";
 import {
+  actsOn,
   leftStandingBack,
   maintenanceOf,
   managesCluster,
@@ -39,6 +40,22 @@ describe("what Pacemaker says", () => {
   it("names the member that it has promoted, by its host", () => {
     expect(promotedMember(pacemaker(), group())).toBe("pg1");
     expect(promotedMember(pacemaker({ resources: [instance("pg1", "Unpromoted")] }), group())).toBeUndefined();
+  });
+});
+
+describe("a Pacemaker that is at work", () => {
+  const acting = (...resources: Parameters<typeof instance>[]) =>
+    actsOn(pacemaker({ resources: resources.map((one) => instance(...one)) }), "orders");
+
+  it("starts, stops or promotes one of this cluster's members", () => {
+    expect(acting(["pg1", "Promoted"], ["pg2", "Starting"])).toBe(true);
+    expect(acting(["pg1", "Unpromoted", { pending: "Promoting" }])).toBe(true);
+  });
+
+  it("is not one that watches them, or works on another cluster's", () => {
+    expect(acting(["pg1", "Promoted", { pending: "Monitoring" }], ["pg2", "Unpromoted"])).toBe(false);
+    expect(acting(["pg1", "Starting", { clone: "pgha-billing-clone" }])).toBe(false);
+    expect(actsOn(undefined, "orders")).toBe(false);
   });
 });
 

@@ -1,17 +1,13 @@
 import type { Group } from "../group.ts";
-import { memberOf } from "../group.ts";
 import { type MemberObservation, reachedMembers } from "../observation.ts";
 import { pacemakerNames } from "./names.ts";
-import type { RunningStatus } from "./status.ts";
-
-/** What a Pacemaker that runs says. */
-export type PacemakerView = RunningStatus;
+import { promotedNodes, type RunningStatus } from "./status.ts";
 
 /**
  * What Pacemaker says, by the first member's host that it answers on; one that sees most nodes counts before one that does
  * not. Undefined: it answers nowhere.
  */
-export function pacemakerView(observations: readonly MemberObservation[]): PacemakerView | undefined {
+export function pacemakerView(observations: readonly MemberObservation[]): RunningStatus | undefined {
   const answers = reachedMembers(observations).flatMap(({ local: { pacemaker } }) =>
     pacemaker?.running === true ? [pacemaker] : [],
   );
@@ -19,11 +15,11 @@ export function pacemakerView(observations: readonly MemberObservation[]): Pacem
 }
 
 /** Does it know this cluster? Before `PacemakerCluster` was applied for the first time it does not. */
-export function managesCluster(status: PacemakerView | undefined, cluster: string): boolean {
+export function managesCluster(status: RunningStatus | undefined, cluster: string): boolean {
   return instancesOf(status, cluster).length > 0;
 }
 
-function instancesOf(status: PacemakerView | undefined, cluster: string) {
+function instancesOf(status: RunningStatus | undefined, cluster: string) {
   const { clone } = pacemakerNames(cluster);
   return (status?.resources ?? []).filter((resource) => resource.clone === clone);
 }
@@ -34,14 +30,14 @@ export function standsBackAttribute(cluster: string): string {
 }
 
 /** The epoch of the hold under which it was let stand back; undefined when it manages this cluster, or stands back for somebody else. */
-export function standsBackSince(status: PacemakerView | undefined, cluster: string): number | undefined {
+export function standsBackSince(status: RunningStatus | undefined, cluster: string): number | undefined {
   const name = standsBackAttribute(cluster);
   const epochs = Object.values(status?.nodeAttributes ?? {}).flatMap((attributes) => attributes[name] ?? []);
   return epochs.length === 0 ? undefined : Math.max(...epochs.map(Number));
 }
 
 /** Maintenance of this cluster that is not ours: an operator's. In words; undefined when there is none. */
-export function maintenanceOf(status: PacemakerView, cluster: string): string | undefined {
+export function maintenanceOf(status: RunningStatus, cluster: string): string | undefined {
   if (status.maintenance) return "the whole Pacemaker cluster is in maintenance";
   const nodes = status.nodes.filter((node) => node.maintenance).map((node) => node.name);
   if (nodes.length > 0) return `${nodes.join(", ")} is in maintenance`;
@@ -50,18 +46,24 @@ export function maintenanceOf(status: PacemakerView, cluster: string): string | 
   return `${pacemakerNames(cluster).clone} is in maintenance or unmanaged`;
 }
 
+/** It is about to start, stop, promote or demote a member: what is seen now is half of it. */
+export function actsOn(status: RunningStatus | undefined, cluster: string): boolean {
+  return instancesOf(status, cluster).some(
+    ({ role, pending = "Monitoring" }) => role.endsWith("ing") || pending !== "Monitoring",
+  );
+}
+
 /** The ids of this cluster's resources: its instances, and its addresses. */
-export function ownResources(status: PacemakerView, cluster: string): string[] {
+export function ownResources(status: RunningStatus, cluster: string): string[] {
   const { clone, addressGroup } = pacemakerNames(cluster);
   const own = status.resources.filter((resource) => resource.clone === clone || resource.group === addressGroup);
   return [...new Set(own.map((resource) => resource.id))];
 }
 
 /** The member that Pacemaker has promoted. */
-export function promotedMember(status: PacemakerView, group: Group): string | undefined {
-  const promoted = instancesOf(status, group.cluster).find((resource) => resource.role === "Promoted");
-  const node = promoted?.nodes[0];
-  return group.members.find((member) => memberOf(group, member.name).host === node)?.name;
+export function promotedMember(status: RunningStatus, group: Group): string | undefined {
+  const [node] = promotedNodes(status, pacemakerNames(group.cluster).clone);
+  return group.members.find(({ host }) => host === node)?.name;
 }
 
 /** That Pacemaker was let stand back and nobody is at work any more: an `up` was cut off. In words; undefined when it is not so. */

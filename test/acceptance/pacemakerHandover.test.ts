@@ -2,15 +2,14 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { standsBackSince } from "../../model/pacemaker/view.ts";
 import { holdReceiver, holdShutdown, switchUntil, waitForPrimary } from "../support/handoverMoments.ts";
-import { killTree, onHost, plain } from "../support/labStack.ts";
+import { killTree, plain } from "../support/labStack.ts";
 import {
-  address,
   declarePacemakerCluster,
+  expectRoles,
+  holders,
   names,
   openPacemakerLab,
   pacemakerStatus,
-  waitUntilSettled,
-  whereItRuns,
 } from "../support/pacemaker.ts";
 import {
   ageLocks,
@@ -39,24 +38,9 @@ afterAll(async () => {
   await lab?.down();
 });
 
-/** The hosts that have the virtual IP. */
-async function holders(): Promise<string[]> {
-  const held = await Promise.all(
-    lab.hosts.map(async ({ name }) => {
-      const output = await onHost(lab, name, ["ip", "-oneline", "address", "show", "to", `${lab.virtualIp}/32`]);
-      return output === "" ? [] : [name];
-    }),
-  );
-  return held.flat();
-}
-
 async function expectManaged(primary: string): Promise<void> {
-  await waitUntilSettled(lab, primary, 120);
-  const status = await pacemakerStatus(lab, primary);
-  expect(standsBackSince(status, clusterName)).toBeUndefined();
-  const members = lab.hosts.map(({ name }) => `${name} ${name === primary ? "Promoted" : "Unpromoted"}`);
-  expect(whereItRuns(status)).toBe(`${names.resource}: ${members.join(", ")}; ${address}: ${primary} Started`);
-  expect(await holders()).toEqual([primary]);
+  await expectRoles(lab, primary);
+  expect(standsBackSince(await pacemakerStatus(lab, primary), clusterName)).toBeUndefined();
 }
 
 test("a switchover that is undone: Pacemaker manages the old primary again, with its address, before `up` ends", async () => {
@@ -78,7 +62,7 @@ test("an `up` that is killed within the outage: the hosts hand over with the add
   await running.ended;
   await held.release();
   await waitForPrimary(cluster, "pg2");
-  expect(await holders()).toEqual(["pg2"]);
+  expect(await holders(lab)).toEqual(["pg2"]);
   const status = await pacemakerStatus(lab, "pg3");
   expect(standsBackSince(status, clusterName)).toBeGreaterThan(0);
   expect(status.resources.filter(({ clone }) => clone === names.clone).every(({ maintenance }) => maintenance)).toBe(

@@ -4,17 +4,15 @@ import { boardFiles } from "../../lab/board.ts";
 import type { Lab } from "../../lab/lab.ts";
 import { promotedNodes } from "../../model/pacemaker/status.ts";
 import { waitUntilStreaming } from "../support/byHand.ts";
-import { onHost, scriptOnHost } from "../support/labStack.ts";
+import { scriptOnHost } from "../support/labStack.ts";
 import {
-  address,
   declarePacemakerCluster,
+  expectRoles,
   names,
   openPacemakerLab,
   pacemakerStatus,
   waitUntilPromoted,
   waitUntilRunning,
-  waitUntilSettled,
-  whereItRuns,
 } from "../support/pacemaker.ts";
 import { expectExit, expectNothingLeft, expectSafe, type TestCluster } from "../support/testCluster.ts";
 
@@ -32,26 +30,9 @@ afterAll(async () => {
   await lab?.down();
 });
 
-/** Which hosts have the virtual IP, whether they answer for it or not. */
-async function holders(): Promise<string[]> {
-  const held = await Promise.all(
-    lab.hosts.map(async ({ name }) => {
-      const output = await onHost(lab, name, ["ip", "-oneline", "address", "show", "to", `${lab.virtualIp}/32`]);
-      return output === "" ? [] : [name];
-    }),
-  );
-  return held.flat();
-}
-
 /** Everything as it was declared, and Pulumi sees nothing to do. */
 async function expectAsDeclared(primary: string): Promise<void> {
-  const others = lab.hosts.map(({ name }) => name).filter((name) => name !== primary);
-  await waitUntilSettled(lab, primary, 120);
-  const members = [`${primary} Promoted`, ...others.map((name) => `${name} Unpromoted`)].sort();
-  expect(whereItRuns(await pacemakerStatus(lab, primary))).toBe(
-    `${names.resource}: ${members.join(", ")}; ${address}: ${primary} Started`,
-  );
-  expect(await holders()).toEqual([primary]);
+  await expectRoles(lab, primary);
   expectExit(await cluster.stack.preview("--expect-no-changes"), 0);
 }
 

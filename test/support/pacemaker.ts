@@ -1,10 +1,12 @@
 import { readFile } from "node:fs/promises";
+import { expect } from "vitest";
 import { type Lab, openLab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
 import { pacemakerProblems, unpromotable } from "../../model/pacemaker/explain.ts";
 import { addressResource, pacemakerNames } from "../../model/pacemaker/names.ts";
 import { parseStatus, promotedNodes, type RunningStatus, statusCommand } from "../../model/pacemaker/status.ts";
 import { boardDevices, boardSecret } from "./fencingBoard.ts";
+import { onHost } from "./labStack.ts";
 import { clusterName, declareTestCluster, expectExit, type TestCluster } from "./testCluster.ts";
 import { testLabName } from "./testLab.ts";
 
@@ -59,6 +61,27 @@ export function whereItRuns(status: RunningStatus): string {
       .sort()
       .join(", ");
   return resources.map((id) => `${id}: ${line(id)}`).join("; ");
+}
+
+/** Which hosts have the virtual IP, whether they answer for it or not. */
+export async function holders(lab: Lab): Promise<string[]> {
+  const held = await Promise.all(
+    lab.hosts.map(async ({ name }) => {
+      const output = await onHost(lab, name, ["ip", "-oneline", "address", "show", "to", `${lab.virtualIp}/32`]);
+      return output === "" ? [] : [name];
+    }),
+  );
+  return held.flat();
+}
+
+/** Once settled: this member promoted, all others standbys, and the address on the primary's host alone. */
+export async function expectRoles(lab: Lab, primary: string): Promise<void> {
+  await waitUntilSettled(lab, primary, 120);
+  const members = lab.hosts.map(({ name }) => `${name} ${name === primary ? "Promoted" : "Unpromoted"}`);
+  expect(whereItRuns(await pacemakerStatus(lab, primary))).toBe(
+    `${names.resource}: ${members.sort().join(", ")}; ${address}: ${primary} Started`,
+  );
+  expect(await holders(lab)).toEqual([primary]);
 }
 
 /** Waits until Pacemaker has promoted this member (any other than `not`), with its address; returns its name. */

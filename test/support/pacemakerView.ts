@@ -1,8 +1,8 @@
-import type { PacemakerView } from "../../model/pacemaker/view.ts";
+import type { RunningStatus } from "../../model/pacemaker/status.ts";
 
 const nodes = ["pg1", "pg2", "pg3"];
 
-type Instance = PacemakerView["resources"][number];
+type Instance = RunningStatus["resources"][number];
 
 /** One instance of cluster orders, as Pacemaker believes it. */
 export function instance(node: string, role: string, overrides: Partial<Instance> = {}): Instance {
@@ -28,7 +28,7 @@ function address(node: string): Instance {
 }
 
 /** Three nodes online, pg2 decides, pg1 is promoted, the address is beside it. */
-export function pacemaker(overrides: Partial<PacemakerView> = {}): PacemakerView {
+export function pacemaker(overrides: Partial<RunningStatus> = {}): RunningStatus {
   return {
     running: true,
     coordinator: "pg2",
