@@ -11,7 +11,8 @@ import {
   rootOf,
   sectionOf,
 } from "./cibXml.ts";
-import { ownPrefix, type PacemakerConfiguration, type PacemakerResource, type Texts } from "./configuration.ts";
+import { ownPrefix, type PacemakerConfiguration } from "./configuration.ts";
+import type { PacemakerResource, Texts } from "./resource.ts";
 
 /** Pacemaker's configuration as one node has it. */
 export interface Cib {

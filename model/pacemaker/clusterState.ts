@@ -1,9 +1,10 @@
 import type { PropertyChange } from "../changes.ts";
 import { changedPaths } from "../groupDiff.ts";
 import { formatPropertyPath } from "../propertyPath.ts";
-import type { PacemakerConfiguration, Texts } from "./configuration.ts";
+import type { PacemakerConfiguration } from "./configuration.ts";
 import type { CorosyncNode } from "./corosyncConf.ts";
 import type { Detection } from "./declaration.ts";
+import type { Texts } from "./resource.ts";
 
 /** What is declared of one Pacemaker cluster, with every default filled in. */
 export interface DeclaredPacemaker extends PacemakerConfiguration {

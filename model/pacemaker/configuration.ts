@@ -1,19 +1,9 @@
 import { z } from "zod";
-import type { ClusterDeclaration, MemberDeclaration } from "../declaration.ts";
-import { socketDirectory } from "../names.ts";
+import type { ClusterDeclaration } from "../declaration.ts";
+import { agentOf } from "./agents.ts";
 import type { FenceDevice, PacemakerDeclaration } from "./declaration.ts";
 import { addressResource, pacemakerNames } from "./names.ts";
-
-const texts = z.record(z.string(), z.string());
-
-const resource = z.object({
-  /** "ocf:heartbeat:pgsqlms", "stonith:fence_ipmilan" */
-  agent: z.string(),
-  parameters: texts,
-  /** By name, with the role where it has one: "start", "monitor Promoted". */
-  operations: z.record(z.string(), texts),
-  meta: texts,
-});
+import { type PacemakerResource, resource, type Texts, texts } from "./resource.ts";
 
 /** What of Pacemaker's configuration (its CIB) is ours, in the words of its documentation; by the ids that it has there. */
 export const pacemakerConfiguration = z.object({
@@ -30,10 +20,6 @@ export const pacemakerConfiguration = z.object({
 
 /** What of Pacemaker's configuration is ours. */
 export type PacemakerConfiguration = z.infer<typeof pacemakerConfiguration>;
-/** One resource or fence device. */
-export type PacemakerResource = z.infer<typeof resource>;
-/** Names with values. */
-export type Texts = Readonly<Record<string, string>>;
 
 /** Ids of Pacemaker's configuration that begin so are ours; everything else there is the user's, and stays. */
 export const ownPrefix = "pgha-";
@@ -74,11 +60,12 @@ function clusterConfiguration(
   hosts: readonly string[],
 ): Pick<PacemakerConfiguration, "resources" | "groups" | "clones" | "constraints"> {
   const names = pacemakerNames(cluster.name);
+  const agent = agentOf(cluster);
   const addresses = Object.entries(cluster.virtualIps).map(
     ([kind, address]) => [addressResource(cluster.name, kind), addressPrimitive(address)] as const,
   );
   return {
-    resources: { [names.resource]: postgresResource(cluster), ...Object.fromEntries(addresses) },
+    resources: { [names.resource]: agent.resource(cluster), ...Object.fromEntries(addresses) },
     groups:
       addresses.length === 0
         ? {}
@@ -88,54 +75,11 @@ function clusterConfiguration(
               meta: { "failure-timeout": "60s" },
             },
           },
-    clones: { [names.clone]: { resource: names.resource, meta: cloneMeta(cluster.members) } },
+    clones: { [names.clone]: { resource: names.resource, meta: agent.cloneMeta(cluster) } },
     constraints: {
       ...(addresses.length === 0 ? {} : addressConstraints(cluster.name)),
       ...placeConstraints(cluster, hosts),
     },
-  };
-}
-
-/** The agent drives PostgreSQL through our unit: its programs are stand-ins, and its data directory is a link. */
-function postgresResource({ name, members }: ClusterDeclaration): PacemakerResource {
-  const { programs, dataLink } = pacemakerNames(name);
-  return {
-    agent: "ocf:heartbeat:pgsqlms",
-    parameters: {
-      bindir: programs,
-      pgdata: dataLink,
-      pghost: socketDirectory,
-      pgport: String(members[0]?.port ?? 5432),
-      // The stand-ins become postgres by themselves where they must.
-      system_user: "root",
-    },
-    operations: {
-      start: { timeout: "60s" },
-      stop: { timeout: "60s" },
-      // Longer than the election waits for the positions of the other candidates.
-      promote: { timeout: "60s" },
-      demote: { timeout: "120s" },
-      notify: { timeout: "60s" },
-      // Pacemaker tells the two apart by their interval, so it must differ.
-      "monitor Promoted": { interval: "3s", timeout: "10s" },
-      "monitor Unpromoted": { interval: "4s", timeout: "10s" },
-    },
-    meta: {},
-  };
-}
-
-function cloneMeta(members: readonly MemberDeclaration[]): Texts {
-  return {
-    promotable: "true",
-    "promoted-max": "1",
-    "promoted-node-max": "1",
-    "clone-max": String(members.length),
-    "clone-node-max": "1",
-    // The agent elects within these messages.
-    notify: "true",
-    "migration-threshold": "5",
-    "failure-timeout": "60s",
-    "resource-stickiness": "10",
   };
 }
 
