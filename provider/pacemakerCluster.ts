@@ -16,6 +16,7 @@ import {
 import { type CorosyncShape, numberNodes, renderCorosyncConf } from "../model/pacemaker/corosyncConf.ts";
 import { detections } from "../model/pacemaker/declaration.ts";
 import { lacksOf } from "../model/pacemaker/lacks.ts";
+import { isTwoNode } from "../model/pacemaker/quorum.ts";
 import { refusedChanges } from "../model/pacemaker/refusals.ts";
 import { asProperties, checkInputs } from "./inputs.ts";
 import { refuseAfterRefusedPreflight } from "./preflight.ts";
@@ -218,7 +219,7 @@ function wrongAt(
 
 function declarationNotices({ cluster, nodes }: DeclaredPacemaker): Notice[] {
   const count = Object.keys(nodes).length;
-  if (count % 2 === 1) return [];
+  if (count % 2 === 1 || isTwoNode(count)) return [];
   return [
     {
       level: "warn",

@@ -3,6 +3,7 @@ import type { ClusterDeclaration } from "../declaration.ts";
 import { agentOf } from "./agents.ts";
 import type { FenceDevice, PacemakerDeclaration } from "./declaration.ts";
 import { addressResource, pacemakerNames } from "./names.ts";
+import { delaysFencing, quorumProperties } from "./quorum.ts";
 import { type PacemakerResource, resource, type Texts, texts } from "./resource.ts";
 
 /** What of Pacemaker's configuration (its CIB) is ours, in the words of its documentation; by the ids that it has there. */
@@ -39,14 +40,21 @@ const placeholderStart = "(pgha:fencingSecrets.";
 /** The whole configuration that follows from a declaration. */
 export function configurationOf(declaration: PacemakerDeclaration): PacemakerConfiguration {
   const { clusters, fencing, hosts } = declaration;
+  const properties = {
+    "stonith-enabled": String(fencing.length > 0),
+    ...quorumProperties(declaration),
+    ...declaration.properties,
+  };
+  const weighs = delaysFencing(properties);
   const parts = clusters.map((cluster) =>
     clusterConfiguration(
       cluster,
       hosts.map(({ name }) => name),
+      weighs,
     ),
   );
   return {
-    properties: { "stonith-enabled": String(fencing.length > 0), ...declaration.properties },
+    properties,
     resources: Object.assign({}, ...parts.map((part) => part.resources)),
     groups: Object.assign({}, ...parts.map((part) => part.groups)),
     clones: Object.assign({}, ...parts.map((part) => part.clones)),
@@ -58,6 +66,7 @@ export function configurationOf(declaration: PacemakerDeclaration): PacemakerCon
 function clusterConfiguration(
   cluster: ClusterDeclaration,
   hosts: readonly string[],
+  weighs: boolean,
 ): Pick<PacemakerConfiguration, "resources" | "groups" | "clones" | "constraints"> {
   const names = pacemakerNames(cluster.name);
   const agent = agentOf(cluster);
@@ -75,7 +84,13 @@ function clusterConfiguration(
               meta: { "failure-timeout": "60s" },
             },
           },
-    clones: { [names.clone]: { resource: names.resource, meta: agent.cloneMeta(cluster) } },
+    clones: {
+      [names.clone]: {
+        resource: names.resource,
+        // The promoted instance weighs one more than this.
+        meta: { ...agent.cloneMeta(cluster), ...(weighs ? { priority: "1" } : {}) },
+      },
+    },
     constraints: {
       ...(addresses.length === 0 ? {} : addressConstraints(cluster.name)),
       ...placeConstraints(cluster, hosts),

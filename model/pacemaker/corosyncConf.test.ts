@@ -74,6 +74,16 @@ logging {
 `);
 });
 
+it("of two nodes each has quorum alone, once they have seen each other", () => {
+  const { pg4: _, ...two } = shape.nodes;
+  expect(renderCorosyncConf({ ...shape, nodes: two })).toContain(`
+quorum {
+  provider: corosync_votequorum
+  two_node: 1
+}
+`);
+});
+
 it("what was written is read again", () => {
   expect(parseCorosyncConf(renderCorosyncConf(shape))).toEqual({
     name: "main",

@@ -2,6 +2,7 @@ import Handlebars from "handlebars";
 import { loadTemplate } from "../../templates/load.ts";
 import type { Fault } from "../fault.ts";
 import { type Detection, type RingHost, tokenMilliseconds } from "./declaration.ts";
+import { isTwoNode } from "./quorum.ts";
 
 /** Where Corosync reads what it is. */
 export const corosyncConfPath = "/etc/corosync/corosync.conf";
@@ -30,6 +31,8 @@ export function renderCorosyncConf({ name, detection, nodes }: CorosyncShape): s
   return template({
     cluster: name,
     token: tokenMilliseconds[detection],
+    // Each of the two has quorum alone, but only after both have seen each other: votequorum's wait_for_all comes with it.
+    twoNode: isTwoNode(Object.keys(nodes).length),
     nodes: Object.entries(nodes)
       .map(([node, rest]) => ({ name: node, ...rest }))
       .sort((a, b) => a.id - b.id),

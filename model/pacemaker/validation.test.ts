@@ -170,10 +170,17 @@ describe("refused is", () => {
       ],
     ],
     [
-      "two hosts",
+      "two hosts of which nobody can switch one off",
       { orders: { members: { pg1: {}, pg2: {} } } },
       [
-        "pgha:pacemaker.main: found 2 hosts (of the members of orders), expected at least 3: with fewer nobody can tell a dead host from a cut cable, and a tie-break is not available in this version. Add members on further hosts.",
+        "pgha:pacemaker.main: found 2 hosts (of the members of orders) without fencing, expected of two hosts that do not hear each other one to be switched off: otherwise both become primary, or neither. Declare fencing devices, or add a member on a third host.",
+      ],
+    ],
+    [
+      "one host",
+      { orders: { members: { pg1: {} } } },
+      [
+        "pgha:pacemaker.main: found 1 host (of the members of orders), expected at least 2: one for the other. Add members on further hosts.",
       ],
     ],
     [

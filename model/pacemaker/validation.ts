@@ -5,6 +5,7 @@ import type { Reading } from "../schema.ts";
 import { fenceId } from "./configuration.ts";
 import type { FenceDevice, PacemakerDeclaration, RingNetwork, UncheckedPacemaker } from "./declaration.ts";
 import { addressResource, pacemakerNames } from "./names.ts";
+import { isTwoNode } from "./quorum.ts";
 import { addressFaults } from "./virtualIps.ts";
 
 type At = (...path: string[]) => string[];
@@ -144,7 +145,7 @@ function memberFaults(at: At, member: MemberDeclaration, members: readonly Membe
   return faults;
 }
 
-function sizeFaults({ at, clusters }: Parts, hosts: number): Fault[] {
+function sizeFaults({ parts, at, clusters }: Parts, hosts: number): Fault[] {
   if (clusters.length === 0) {
     return [
       {
@@ -155,14 +156,19 @@ function sizeFaults({ at, clusters }: Parts, hosts: number): Fault[] {
       },
     ];
   }
-  if (hosts >= 3) return [];
+  const found = `${hosts} host${hosts === 1 ? "" : "s"} (of the members of ${clusters.map(({ name }) => name).join(", ")})`;
+  if (hosts < 2) {
+    return [{ path: at(), found, expected: "at least 2: one for the other", remedy: "Add members on further hosts." }];
+  }
+  const { fencing } = parts;
+  if (!isTwoNode(hosts) || fencing === undefined || fencing.devices !== undefined) return [];
   return [
     {
       path: at(),
-      found: `${hosts} host${hosts === 1 ? "" : "s"} (of the members of ${clusters.map(({ name }) => name).join(", ")})`,
+      found: `${found} without fencing`,
       expected:
-        "at least 3: with fewer nobody can tell a dead host from a cut cable, and a tie-break is not available in this version",
-      remedy: "Add members on further hosts.",
+        "of two hosts that do not hear each other one to be switched off: otherwise both become primary, or neither",
+      remedy: "Declare fencing devices, or add a member on a third host.",
     },
   ];
 }

@@ -6,7 +6,7 @@ import { pacemakerProblems, unpromotable } from "../../model/pacemaker/explain.t
 import { addressResource, pacemakerNames } from "../../model/pacemaker/names.ts";
 import { parseStatus, promotedNodes, type RunningStatus, statusCommand } from "../../model/pacemaker/status.ts";
 import { boardDevices, boardSecret } from "./fencingBoard.ts";
-import { onHost } from "./labStack.ts";
+import { hostsConfig, onHost } from "./labStack.ts";
 import { clusterName, declareTestCluster, expectExit, type TestCluster } from "./testCluster.ts";
 import { testLabName } from "./testLab.ts";
 
@@ -21,13 +21,32 @@ export function openPacemakerLab(hosts: number): Promise<Lab> {
   return openLab({ name: testLabName, hosts, prepared: "pacemaker", fresh: true });
 }
 
-/** Cluster orders with PAF, one virtual IP, and the lab's management board as the fence device of every host. */
-export async function declarePacemakerCluster(lab: Lab, name: string): Promise<TestCluster> {
-  const devices = boardDevices(lab.board, lab.hosts);
+/** What a test has otherwise than three members on the lab's three hosts. */
+export interface PacemakerOptions {
+  /** Default: every host of the lab. The other hosts are declared, and have no part in the cluster. */
+  readonly members?: readonly string[];
+  /** Further keys of the Corosync cluster main. */
+  readonly corosync?: Readonly<Record<string, unknown>>;
+}
+
+/** Cluster orders with PAF, one virtual IP, and the lab's management board as the fence device of every member's host. */
+export async function declarePacemakerCluster(
+  lab: Lab,
+  name: string,
+  { members = lab.hosts.map((host) => host.name), corosync = {} }: PacemakerOptions = {},
+): Promise<TestCluster> {
+  const devices = boardDevices(
+    lab.board,
+    members.map((member) => lab.host(member)),
+  );
   const cluster = await declareTestCluster({
     lab,
     name,
-    config: { "pgha:pacemaker": { main: { detection: "fast", fencing: { devices } } } },
+    members,
+    config: {
+      ...hostsConfig(lab),
+      "pgha:pacemaker": { main: { detection: "fast", fencing: { devices }, ...corosync } },
+    },
     declaration: {
       failover: { manager: "pacemaker" },
       virtualIps: { primary: { address: `${lab.virtualIp}/26`, nic: "host0" } },
