@@ -13,7 +13,7 @@ it("the agent finds PostgreSQL's programs, and the data, at the same place on ev
   const commands = files.map(({ path, content }) => [path.split("/").at(-1), content.split("\n").at(-2)]);
   expect(commands).toEqual([
     ["pg_ctl", "exit 1"],
-    ["psql", 'exec /usr/lib/postgresql/17/bin/psql -U postgres "$@"'],
+    ["psql", 'PGCONNECT_TIMEOUT=5 exec /usr/lib/postgresql/17/bin/psql -U postgres "$@"'],
     ["postgres", 'exec /usr/lib/postgresql/17/bin/postgres "$@" -c config_file=/etc/pgha/orders/pg1/postgresql.conf'],
     ["pg_isready", "done"],
     ["pg_controldata", 'echo "$text"'],

@@ -14,15 +14,13 @@ export interface DrivenMember {
 /** What the agent PAF takes for PostgreSQL's programs: the texts of its `bindir`, by name. It asks and orders as root. */
 export function renderStandIns({ cluster, member, dataDirectory, programs }: DrivenMember): Record<string, string> {
   const { unit, memberFile, postgresqlConf, pass } = memberPaths(cluster, member);
-  const program = (name: string, before = "", after = "") =>
-    render("pacemaker/program.hbs", { program: name, programs, before, after });
+  const program = (name: string, after = "") => render("pacemaker/program.hbs", { program: name, programs, after });
   return {
     pg_ctl: render("pacemaker/pg_ctl.hbs", { unit, memberFile, dataDirectory, programs, agent: agentPath }),
-    // the agent names no role, and root is none of the database
-    psql: program("psql", "-U postgres "),
+    psql: render("pacemaker/psql.hbs", { programs }),
     // the configuration is not in the data directory
-    postgres: program("postgres", "", ` -c config_file=${postgresqlConf}`),
-    pg_isready: render("pacemaker/pg_isready.hbs", { unit, programs }),
+    postgres: program("postgres", ` -c config_file=${postgresqlConf}`),
+    pg_isready: render("pacemaker/pg_isready.hbs", { unit, member, dataDirectory, programs }),
     pg_controldata: render("pacemaker/pg_controldata.hbs", { dataDirectory, programs, pass }),
     pg_waldump: program("pg_waldump"),
   };

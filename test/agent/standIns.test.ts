@@ -64,7 +64,8 @@ describe("the agent's pg_ctl", limits, () => {
 
 describe("the agent's pg_isready", limits, () => {
   const asked = () => pg1.trace().filter((line) => line === "run pg_isready").length;
-  const isReady = () => pg1.standIn("pg_isready", "-h", "/var/run/postgresql", "-p", "5432", "-t", "70").exit;
+  const words = ["-h", "/var/run/postgresql", "-p", "5432", "-t", "70"];
+  const isReady = () => pg1.standIn("pg_isready", ...words).exit;
 
   it("answers at once where the member runs, and where nobody starts it", async () => {
     expect(await isReady()).toEqual({ code: 2, stderr: "" });
@@ -80,6 +81,32 @@ describe("the agent's pg_isready", limits, () => {
     await pg1.startPostmaster();
     pg1.unset("starting");
     expect(await waiting).toEqual({ code: 0, stderr: "" });
+  });
+
+  it("ends a postmaster that lives and lets nobody in, and goes on once systemd has started it again", async () => {
+    await pg1.startPostmaster();
+    pg1.set("hung");
+    pg1.set("on-kill", 'echo "$*" > "$FAKE_ROOT/killed"; rm "$FAKE_ROOT/hung"\n');
+    expect(await pg1.standInOfMonitor("pg_isready", ...words).exit).toEqual({ code: 0, stderr: "" });
+    expect(pg1.get("killed")).toBe("kill --kill-who=main --signal=SIGKILL pgha-orders-pg1.service\n");
+    expect(pg1.get("logged")).toMatch(
+      /^-t pgha -p daemon.err pg1 let nobody in for 5 s although its postmaster \(process \d+\) lives: it is killed, /,
+    );
+  });
+
+  it("tells of it where it outlives even that, before the monitor's time is over", async () => {
+    await pg1.startPostmaster();
+    pg1.set("hung");
+    pg1.set("on-kill", ":\n");
+    expect(await pg1.standInOfMonitor("pg_isready", ...words).exit).toEqual({ code: 2, stderr: "" });
+  });
+
+  it("ends nothing when it is asked for once: it may be an operator, or a stop that is under way", async () => {
+    await pg1.startPostmaster();
+    pg1.set("hung");
+    pg1.set("on-kill", 'touch "$FAKE_ROOT/killed"\n');
+    expect(await isReady()).toEqual({ code: 2, stderr: "" });
+    expect(pg1.has("killed")).toBe(false);
   });
 
   it("does not wait for ever: a member that stays at its boot gate is down", async () => {

@@ -261,6 +261,16 @@ export class PretendHost {
 
   /** Runs one of the programs that Pacemaker's agent finds, with this host's paths; what it prints goes to `said`. */
   standIn(name: string, ...words: readonly string[]): HelperProcess {
+    return this.world.run(this.root, "sh", this.standInScript(name, words), {});
+  }
+
+  /** The same, within the monitor that Pacemaker repeats. */
+  standInOfMonitor(name: string, ...words: readonly string[]): HelperProcess {
+    const environment = ["OCF_RESKEY_CRM_meta_interval=3000"];
+    return this.world.run(this.root, "env", [...environment, "sh", ...this.standInScript(name, words)], {});
+  }
+
+  private standInScript(name: string, words: readonly string[]): string[] {
     const { cluster } = group();
     const texts = renderStandIns({ cluster, member: this.name, dataDirectory: "/data", programs: "/programs" });
     const paths: [string, string][] = [
@@ -272,7 +282,7 @@ export class PretendHost {
       [`/usr/bin/python3 -u ${agentPath}`, `${python} -ISu ${join(programs, "agent.py")}`],
     ];
     const script = paths.reduce((text, [real, here]) => text.replaceAll(real, here), texts[name] ?? "exit 99");
-    return this.world.run(this.root, "sh", ["-c", `exec > "$FAKE_ROOT/said"\n${script}`, name, ...words], {});
+    return ["-c", `exec > "$FAKE_ROOT/said"\n${script}`, name, ...words];
   }
 
   /** Connects to a unit of the helper once it listens. */
