@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { expect } from "vitest";
-import { type Lab, openLab } from "../../lab/lab.ts";
+import { type Lab, type LabWish, openLab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
 import { pacemakerProblems, unpromotable } from "../../model/pacemaker/explain.ts";
 import { addressResource, pacemakerNames } from "../../model/pacemaker/names.ts";
@@ -17,8 +17,8 @@ export const address = addressResource(clusterName, "primary");
 const resources = [names.resource, address];
 
 /** New hosts that have Pacemaker's packages already. */
-export function openPacemakerLab(hosts: number): Promise<Lab> {
-  return openLab({ name: testLabName, hosts, prepared: "pacemaker", fresh: true });
+export function openPacemakerLab(hosts: number, wish: Partial<LabWish> = {}): Promise<Lab> {
+  return openLab({ name: testLabName, hosts, prepared: "pacemaker", fresh: true, ...wish });
 }
 
 /** What a test has otherwise than three members on the lab's three hosts. */
