@@ -3,7 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import type { Lab } from "../lab/lab.ts";
-import { noFencingConsequence } from "../model/pacemaker/declaration.ts";
+import { noFencingConsequence } from "../model/pacemaker/fencing.ts";
 import { type DeclaredCluster, openDeclaredCluster } from "../test/support/declaredCluster.ts";
 
 const root = join(import.meta.dirname, "..");

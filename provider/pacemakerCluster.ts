@@ -126,8 +126,8 @@ function shapeOf({ cluster, detection, nodes }: DeclaredPacemaker): CorosyncShap
 }
 
 function configurationIn(declared: PacemakerConfiguration): PacemakerConfiguration {
-  const { properties, resources, groups, clones, constraints, fencing } = declared;
-  return { properties, resources, groups, clones, constraints, fencing };
+  const { properties, resources, groups, clones, constraints, fencing, fencingLevels } = declared;
+  return { properties, resources, groups, clones, constraints, fencing, fencingLevels };
 }
 
 function wantedOf(declared: Declared & { corosyncKey: string }, olds: Declared | undefined): WantedPacemaker {

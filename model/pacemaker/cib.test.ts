@@ -151,6 +151,7 @@ describe("the configuration of a cluster under Pacemaker", () => {
         },
       },
       fencing: {},
+      fencingLevels: {},
     });
   });
 
@@ -353,7 +354,7 @@ describe("what is no longer declared", () => {
 
 describe("fence devices", () => {
   const power = {
-    agent: "fence_ipmilan",
+    agent: "fence_apc",
     hosts: ["pg1", "pg2", "pg3"],
     parameters: { ip: "192.0.2.100" },
     secretParameters: { password: "power" },
@@ -365,7 +366,7 @@ describe("fence devices", () => {
     expect(fenced.properties).toEqual({ "stonith-enabled": "true" });
     expect(fenced.fencing).toEqual({
       "pgha-fence-power": {
-        agent: "stonith:fence_ipmilan",
+        agent: "stonith:fence_apc",
         parameters: {
           pcmk_host_check: "static-list",
           pcmk_host_list: "pg1 pg2 pg3",
@@ -380,7 +381,7 @@ describe("fence devices", () => {
 
   it("get their secret, and what is read of them never shows it", () => {
     const text = applied(cib(), revealSecrets(fenced, secrets));
-    expect(text).toContain('<primitive id="pgha-fence-power" class="stonith" type="fence_ipmilan">');
+    expect(text).toContain('<primitive id="pgha-fence-power" class="stonith" type="fence_apc">');
     expect(text).toContain('name="password" value="hunter2"');
     expect(concealSecrets(readCib(text, ["stonith-enabled"]).own, fenced, secrets)).toEqual(fenced);
   });
@@ -398,6 +399,50 @@ describe("fence devices", () => {
       password: "(another value)",
       login_password: "(another value)",
     });
+  });
+});
+
+describe("fencing levels", () => {
+  const device = (host: string) => ({ agent: "fence_apc", hosts: { [host]: "7" } });
+  const devices = {
+    board: device("pg1"),
+    "pdu-a": device("pg1"),
+    "pdu-b": device("pg1"),
+    rest: { agent: "fence_apc", hosts: ["pg2", "pg3"] },
+  };
+  const levels = { pg1: [["board"], ["pdu-a", "pdu-b"]] };
+  const levelled = configuration({ main: { fencing: { devices, levels } } });
+
+  it("say what is tried first on a host, and what the device calls it", () => {
+    expect(levelled.fencing["pgha-fence-board"]?.parameters.pcmk_host_map).toBe("pg1:7");
+    expect(levelled.fencingLevels).toEqual({
+      "pgha-level-pg1-1": { target: "pg1", index: "1", devices: "pgha-fence-board" },
+      "pgha-level-pg1-2": { target: "pg1", index: "2", devices: "pgha-fence-pdu-a,pgha-fence-pdu-b" },
+    });
+    const text = applied(cib(), levelled);
+    expect(seen(text)).toEqual(levelled);
+    expect(changeCib(text, levelled)).toBeUndefined();
+  });
+
+  it("of ours that were changed by hand, or added, are put right; those of other devices stay", () => {
+    const text = byHand(
+      applied(cib(), levelled),
+      "<fencing-topology>",
+      '<fencing-topology><fencing-level id="fl-1" target="pg2" index="1" devices="theirs"/><fencing-level id="fl-2" target="pg2" index="1" devices="pgha-fence-rest"/>',
+    );
+    const changed = byHand(text, 'devices="pgha-fence-board"', 'devices="pgha-fence-pdu-a"');
+    expect(seen(changed).fencingLevels["pgha-level-pg1-1"]?.devices).toBe("pgha-fence-pdu-a");
+    const repaired = applied(changed, levelled);
+    expect(seen(repaired)).toEqual(levelled);
+    expect(repaired).toContain('id="fl-1"');
+    expect(repaired).not.toContain('id="fl-2"');
+  });
+
+  it("go when they are no longer declared", () => {
+    const without = configuration({ main: { fencing: { devices } } });
+    const repaired = applied(applied(cib(), levelled), without);
+    expect(seen(repaired)).toEqual(without);
+    expect(repaired).not.toContain("<fencing-level");
   });
 });
 

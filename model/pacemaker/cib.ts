@@ -63,6 +63,7 @@ export function readCib(text: string, properties: readonly string[]): Cib {
       clones: named(clones, readClone),
       constraints: named(ownConstraints(configuration), readConstraint),
       fencing: named(own.filter(isFence), readResource),
+      fencingLevels: named(ownLevels(configuration), (element) => attributesOf(element, "id")),
     },
     foreignResources: primitives.filter((element) => !isOwn(element)).map(idOf),
     inMaintenance: [...groups, ...clones]
@@ -100,6 +101,7 @@ export function changeCib(
   changeProperties(document, wanted.properties, formerProperties);
   changeResources(document, wanted);
   changeConstraints(document, wanted.constraints);
+  changeLevels(document, wanted.fencingLevels);
   if (cibText(document) === before) return undefined;
   // The version after the one that was read: by it Pacemaker refuses the change when another one came first.
   const root = rootOf(document);
@@ -275,6 +277,33 @@ function changeConstraints(document: Document, wanted: PacemakerConfiguration["c
   const there = new Set(elementsOf(section).map(idOf));
   for (const [id, constraint] of Object.entries(wanted)) {
     if (!there.has(id)) section.appendChild(buildElement(document, describeConstraint(id, constraint)));
+  }
+}
+
+/** All that order devices of ours, whoever wrote them. */
+function ownLevels(configuration: Element | undefined): Element[] {
+  return elementsOf(elementOf(configuration, topology), "fencing-level").filter(
+    (element) =>
+      isOwn(element) || (element.getAttribute("devices") ?? "").split(",").some((id) => id.startsWith(ownPrefix)),
+  );
+}
+
+const topology = "fencing-topology";
+
+function changeLevels(document: Document, wanted: PacemakerConfiguration["fencingLevels"]): void {
+  const live = ownLevels(sectionOf(document, "configuration"));
+  const read = (element: Element) => attributesOf(element, "id");
+  for (const element of live) {
+    const level = wanted[idOf(element)];
+    if (level === undefined || canonical(read(element)) !== canonical(level)) remove(element);
+  }
+  const missing = Object.entries(wanted).filter(
+    ([id]) => !ownLevels(sectionOf(document, "configuration")).some((element) => idOf(element) === id),
+  );
+  if (missing.length === 0) return;
+  const section = sectionOf(document, "configuration", topology);
+  for (const [id, level] of missing) {
+    section.appendChild(buildElement(document, { name: "fencing-level", attributes: { id, ...level } }));
   }
 }
 

@@ -19,6 +19,7 @@ const declared: DeclaredPacemaker = {
   clones: { "pgha-orders-clone": { resource: "pgha-orders", meta: { "clone-max": "3" } } },
   constraints: { "pgha-orders-not-on-pg4": { type: "location", node: "pg4" } },
   fencing: {},
+  fencingLevels: {},
 };
 const state: PacemakerState = { ...declared, corosyncKey: "key" };
 

@@ -31,7 +31,7 @@ export interface PacemakerState extends PacemakerConfiguration {
   readonly inMaintenance?: readonly string[] | undefined;
 }
 
-const sections = ["properties", "resources", "groups", "clones", "constraints", "fencing"] as const;
+const sections = ["properties", "resources", "groups", "clones", "constraints", "fencing", "fencingLevels"] as const;
 
 /** What `up` would change, by property path; empty = nothing. Pure. */
 export function diffPacemaker(

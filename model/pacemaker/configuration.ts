@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { ClusterDeclaration } from "../declaration.ts";
 import { agentOf } from "./agents.ts";
-import type { FenceDevice, PacemakerDeclaration } from "./declaration.ts";
+import type { PacemakerDeclaration } from "./declaration.ts";
+import type { FenceDevice, FenceLevels } from "./fencing.ts";
 import { addressResource, pacemakerNames } from "./names.ts";
 import { delaysFencing, quorumProperties } from "./quorum.ts";
 import { type PacemakerResource, resource, type Texts, texts } from "./resource.ts";
@@ -17,6 +18,8 @@ export const pacemakerConfiguration = z.object({
   constraints: z.record(z.string(), texts),
   /** Fence devices. */
   fencing: z.record(z.string(), resource),
+  /** Which devices are tried on whom, and in which order: `target`, `index`, `devices`. Default: none, for a state of an earlier version. */
+  fencingLevels: z.record(z.string(), texts).default({}),
 });
 
 /** What of Pacemaker's configuration is ours. */
@@ -39,7 +42,7 @@ const placeholderStart = "(pgha:fencingSecrets.";
 
 /** The whole configuration that follows from a declaration. */
 export function configurationOf(declaration: PacemakerDeclaration): PacemakerConfiguration {
-  const { clusters, fencing, hosts } = declaration;
+  const { clusters, fencing, fencingLevels, hosts } = declaration;
   const properties = {
     "stonith-enabled": String(fencing.length > 0),
     ...quorumProperties(declaration),
@@ -60,6 +63,7 @@ export function configurationOf(declaration: PacemakerDeclaration): PacemakerCon
     clones: Object.assign({}, ...parts.map((part) => part.clones)),
     constraints: Object.assign({}, ...parts.map((part) => part.constraints)),
     fencing: Object.fromEntries(fencing.map((device) => [fenceId(device.name), fenceResource(device)])),
+    fencingLevels: levelsOf(fencingLevels),
   };
 }
 
@@ -146,17 +150,30 @@ function placeConstraints({ name, members }: ClusterDeclaration, hosts: readonly
 
 function fenceResource({ agent, hosts, parameters, secretParameters }: FenceDevice): PacemakerResource {
   const secrets = Object.entries(secretParameters).map(([name, key]) => [name, secretPlaceholder(key)]);
+  const plugs = hosts.flatMap(({ name, plug }) => (plug === undefined ? [] : [`${name}:${plug}`]));
   return {
     agent: `stonith:${agent}`,
     parameters: {
       pcmk_host_check: "static-list",
-      pcmk_host_list: hosts.join(" "),
+      pcmk_host_list: hosts.map(({ name }) => name).join(" "),
+      ...(plugs.length === 0 ? {} : { pcmk_host_map: plugs.join(";") }),
       ...parameters,
       ...Object.fromEntries(secrets),
     },
     operations: { monitor: { interval: "60s", timeout: "60s" } },
     meta: {},
   };
+}
+
+function levelsOf(levels: FenceLevels): PacemakerConfiguration["fencingLevels"] {
+  return Object.fromEntries(
+    Object.entries(levels).flatMap(([target, own]) =>
+      own.map((devices, index) => [
+        `${ownPrefix}level-${target}-${index + 1}`,
+        { target, index: String(index + 1), devices: devices.map(fenceId).join(",") },
+      ]),
+    ),
+  );
 }
 
 /** The configuration with the secrets where their placeholders are: what is written. Never shown, never in the state. */

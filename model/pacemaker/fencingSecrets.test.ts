@@ -3,7 +3,7 @@ import { parsed } from "../../test/support/stackFiles.ts";
 import { faultText } from "../fault.ts";
 import { parseFencingSecrets } from "./fencingSecrets.ts";
 
-const power = { agent: "fence_ipmilan", hosts: ["pg1", "pg2", "pg3"], secretParameters: { password: "board" } };
+const power = { agent: "fence_apc", hosts: ["pg1", "pg2", "pg3"], secretParameters: { password: "board" } };
 const { pacemaker } = parsed({
   clusters: {
     orders: {

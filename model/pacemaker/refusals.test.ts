@@ -14,6 +14,7 @@ const declared: DeclaredPacemaker = {
   clones: { "pgha-orders-clone": { resource: "pgha-orders", meta: {} } },
   constraints: {},
   fencing: {},
+  fencingLevels: {},
 };
 
 function refused(changes: Partial<DeclaredPacemaker>): string[] {

@@ -31,6 +31,7 @@ describe("a cluster under Pacemaker", () => {
         ],
         detection: "normal",
         fencing: [],
+        fencingLevels: {},
         properties: {},
         clusters,
       },
@@ -45,10 +46,10 @@ describe("a cluster under Pacemaker", () => {
       ]),
     );
     const power = {
-      agent: "fence_ipmilan",
-      package: "fence-agents-ipmilan",
+      agent: "fence_apc",
+      package: "fence-agents-apc",
       hosts: ["pg1", "pg2", "pg3"],
-      parameters: { ip: "192.0.2.100", lanplus: true },
+      parameters: { ip: "192.0.2.100", telnet: true },
       secretParameters: { password: "power" },
     };
     const [main] = parsed(
@@ -63,7 +64,14 @@ describe("a cluster under Pacemaker", () => {
       }),
     ).pacemaker;
     expect(main?.hosts[0]).toEqual({ name: "pg1", addresses: ["192.0.2.11", "198.51.100.11"] });
-    expect(main?.fencing).toEqual([{ name: "power", ...power, parameters: { ip: "192.0.2.100", lanplus: "true" } }]);
+    expect(main?.fencing).toEqual([
+      {
+        name: "power",
+        ...power,
+        hosts: [{ name: "pg1" }, { name: "pg2" }, { name: "pg3" }],
+        parameters: { ip: "192.0.2.100", telnet: "true" },
+      },
+    ]);
     expect(main?.detection).toBe("fast");
     expect(main?.properties).toEqual({ "cluster-recheck-interval": "60" });
   });
@@ -84,7 +92,7 @@ describe("a cluster under Pacemaker", () => {
   });
 });
 
-const power = { agent: "fence_ipmilan", hosts: ["pg1", "pg2", "pg3"] };
+const power = { agent: "fence_apc", hosts: ["pg1", "pg2", "pg3"] };
 
 describe("refused is", () => {
   it.each<[string, Parameters<typeof stackFile>[0], string[]]>([
@@ -147,7 +155,7 @@ describe("refused is", () => {
       { main: { fencing: { devices: { power: { agent: "ipmi" } } } } },
       [
         "pgha:pacemaker.main.fencing.devices.power.agent: found ipmi, expected the name of a fence agent such as fence_ipmilan. Name the program that switches hosts off.",
-        "pgha:pacemaker.main.fencing.devices.power.hosts: found nothing, expected the hosts that it can switch off, such as [pg1, pg2]. Name them.",
+        "pgha:pacemaker.main.fencing.devices.power.hosts: found nothing, expected the hosts that it can switch off, such as [pg1, pg2], or with what the device calls each: { pg1: vm-17 }. Name them.",
       ],
     ],
     [

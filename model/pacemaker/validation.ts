@@ -3,7 +3,10 @@ import type { ClusterDeclaration, MemberDeclaration } from "../declaration.ts";
 import type { Fault } from "../fault.ts";
 import type { Reading } from "../schema.ts";
 import { fenceId } from "./configuration.ts";
-import type { FenceDevice, PacemakerDeclaration, RingNetwork, UncheckedPacemaker } from "./declaration.ts";
+import type { PacemakerDeclaration, RingNetwork, UncheckedPacemaker } from "./declaration.ts";
+import { packageOf } from "./fenceAgents.ts";
+import type { FenceDevice } from "./fencing.ts";
+import { fencingFaults } from "./fencingRules.ts";
 import { addressResource, pacemakerNames } from "./names.ts";
 import { isTwoNode } from "./quorum.ts";
 import { addressFaults } from "./virtualIps.ts";
@@ -41,7 +44,15 @@ export function validatePacemaker(
     faults.push(...sizeFaults({ name, parts: parts ?? {}, at, clusters: own, hosts }, names.size));
     if (parts === undefined) continue;
     const read: Parts = { name, parts, at, clusters: own, hosts };
-    faults.push(...ringFaults(read), ...propertyFaults(read), ...fencingFaults(read));
+    faults.push(
+      ...ringFaults(read),
+      ...propertyFaults(read),
+      ...fencingFaults(
+        parts.fencing,
+        at("fencing"),
+        hosts.map((host) => host.name),
+      ),
+    );
     for (const host of hosts) {
       const other = taken.get(host.name);
       if (other !== undefined) faults.push(sharedHostFault(at(), host.name, other));
@@ -61,13 +72,17 @@ function pacemakerDeclaration(
     hosts: hosts.map((host) => ({ name: host.name, addresses: rings.map((ring) => host.addresses[ring]) })),
     detection,
     fencing: Object.entries(fencing.devices ?? {}).map(
-      ([device, { package: debianPackage, parameters, ...rest }]): FenceDevice => ({
-        name: device,
-        ...rest,
-        ...(debianPackage === undefined ? {} : { package: debianPackage }),
-        parameters: texts(parameters),
-      }),
+      ([device, { package: named, parameters, ...rest }]): FenceDevice => {
+        const debianPackage = named ?? packageOf(rest.agent);
+        return {
+          name: device,
+          ...rest,
+          ...(debianPackage === undefined ? {} : { package: debianPackage }),
+          parameters: texts(parameters),
+        };
+      },
     ),
+    fencingLevels: fencing.levels ?? {},
     properties: texts(properties),
     clusters,
   };
@@ -234,57 +249,6 @@ function propertyFaults({ parts, at }: Parts): Fault[] {
       },
     ];
   });
-}
-
-/** Which parameters are ours to write, because `hosts:` says it already. */
-const ownFenceParameters = ["pcmk_host_list", "pcmk_host_check"];
-
-function fencingFaults({ parts, at, hosts }: Parts): Fault[] {
-  const devices = Object.entries(parts.fencing?.devices ?? {});
-  if (devices.length === 0) return [];
-  const names = hosts.map(({ name }) => name);
-  const faults = devices.flatMap(([device, { hosts: own, parameters, secretParameters }]): Fault[] => [
-    ...own.flatMap((host, index): Fault[] =>
-      names.includes(host)
-        ? []
-        : [
-            {
-              path: at("fencing", "devices", device, "hosts", String(index)),
-              found: host,
-              expected: `a host of this Corosync cluster (${names.join(", ")})`,
-              remedy: "Correct it.",
-            },
-          ],
-    ),
-    ...[...Object.keys(parameters), ...Object.keys(secretParameters)]
-      .filter((key) => ownFenceParameters.includes(key))
-      .map((key) => ({
-        path: at("fencing", "devices", device, "parameters", key),
-        found: "a parameter that follows from hosts:",
-        expected: "it to be left out",
-        remedy: "Remove it.",
-      })),
-    ...Object.keys(secretParameters)
-      .filter((key) => key in parameters)
-      .map((key) => ({
-        path: at("fencing", "devices", device, "secretParameters", key),
-        found: `${key}, which parameters: has too`,
-        expected: "each parameter once",
-        remedy: "Remove one of the two.",
-      })),
-  ]);
-  const covered = new Set(devices.flatMap(([, device]) => device.hosts));
-  const without = names.filter((name) => !covered.has(name));
-  if (without.length === 0) return faults;
-  return [
-    ...faults,
-    {
-      path: at("fencing", "devices"),
-      found: `no device that can switch off ${without.join(", ")}`,
-      expected: "one for every host: what ran on a host without one is never taken over",
-      remedy: "Add it to a device's hosts:, or declare another device.",
-    },
-  ];
 }
 
 function sharedHostFault(path: string[], host: string, other: string): Fault {

@@ -368,9 +368,9 @@ describe("Pacemaker", () => {
       fencing: {
         devices: {
           power: {
-            agent: "fence_ipmilan",
-            package: "fence-agents-ipmilan",
-            hosts: ["pg1", "pg2", "pg3"],
+            agent: "fence_virsh",
+            hosts: { pg1: "vm-1", pg2: "vm-2", pg3: "vm-3" },
+            parameters: { ip: "192.0.2.9", username: "fence" },
             secretParameters: { password: "board" },
           },
         },
@@ -397,7 +397,7 @@ describe("Pacemaker", () => {
     ]);
     expect(propsOf(found, "pgha:index:Packages pg3-packages").names).toEqual([
       "corosync",
-      "fence-agents-ipmilan",
+      "fence-agents-virsh",
       "iproute2",
       "nftables",
       "openssh-client",
