@@ -41,6 +41,11 @@ async function ordered(declared: Group, seen: readonly MemberObservation[], held
 const all = ["pg1", "pg2", "pg3"];
 const seen = [primary("pg2"), standby("pg1", "pg2"), standby("pg3", "pg2")];
 
+it("the readers' address is none of those that move with the primary", () => {
+  const virtualIps = { ...moving.virtualIps, readers: { address: "198.51.100.51", prefix: 24 } };
+  expect(movingAddresses({ virtualIps })).toEqual(addresses);
+});
+
 it("addresses are given to the hosts with every field, in the order of the declaration", () => {
   expect(movingAddresses(moving)).toEqual(addresses);
 });

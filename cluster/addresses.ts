@@ -1,6 +1,7 @@
 import { endpointsOf, type Group } from "../model/group.ts";
 import type { MemberObservation } from "../model/observation.ts";
 import { namedPrimary, observePrimary } from "../model/observedPrimary.ts";
+import { withPrimary } from "../model/pacemaker/names.ts";
 import type { ClusterAccess } from "./access.ts";
 import type { AgentArguments } from "./agent.ts";
 import type { ClusterLock } from "./lock.ts";
@@ -8,7 +9,7 @@ import { orderUnderLock } from "./order.ts";
 
 /** The addresses that move with the primary, as the hosts take them: without a `nic` the host looks for the one in the same network. */
 export function movingAddresses({ virtualIps }: Pick<Group, "virtualIps">): AgentArguments[] {
-  return Object.values(virtualIps).map(({ address, prefix, nic = "" }) => ({ address, prefix, nic }));
+  return Object.values(withPrimary(virtualIps)).map(({ address, prefix, nic = "" }) => ({ address, prefix, nic }));
 }
 
 /**

@@ -114,6 +114,8 @@ const virtualIpsSchema = z.strictObject({
   primary: virtualIpSchema.optional(),
   /** A second one beside the primary, on the network of replication. */
   replication: virtualIpSchema.optional(),
+  /** Where clients that only read find a standby; the primary while there is none. It moves with none of the two. */
+  readers: virtualIpSchema.optional(),
 });
 
 /** One cluster as it stands in the stack file. */
@@ -188,7 +190,7 @@ export const clusterSchema = z.strictObject({
 /** For how many standbys a commit waits: ANY k, FIRST k, or none. */
 export type Synchronous = z.infer<typeof synchronousSchema>;
 
-/** The addresses that move with the primary, by what they are for. */
+/** The virtual IPs, by what they are for. */
 export type VirtualIps = z.infer<typeof virtualIpsSchema>;
 /** What a planned switchover tolerates; beyond it the check before it blocks or warns, or it is undone. */
 export type Limits = z.infer<typeof limitsSchema>;

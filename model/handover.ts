@@ -1,4 +1,5 @@
 import { type Group, othersOf } from "./group.ts";
+import { withPrimary } from "./pacemaker/names.ts";
 import { neededStandbys, needsOldPrimary } from "./quorum.ts";
 
 /** The eleven steps of a planned switchover, as data: shown in preview, carried out in cluster/switchOver.ts. */
@@ -34,7 +35,7 @@ export function planSwitchover(group: Group, from: string, to: string, streaming
   // Re-pointed members no longer acknowledge to the old primary: only the target does.
   const rePointed = neededStandbys(group) <= 1 ? third.map((member) => member.name) : [];
   const managed = group.failover.manager === "pacemaker";
-  const addresses = Object.values(group.virtualIps).map(({ address }) => address);
+  const addresses = Object.values(withPrimary(group.virtualIps)).map(({ address }) => address);
   const late = needsOldPrimary(group, from, to, streaming);
   const steps: Step[] = [
     { step: "observe", outage: false, text: "lock the members, read each of them" },

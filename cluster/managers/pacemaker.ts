@@ -3,7 +3,7 @@ import type { Group } from "../../model/group.ts";
 import { endpointsOf, memberOf } from "../../model/group.ts";
 import { type MemberObservation, reachedMembers } from "../../model/observation.ts";
 import { namedPrimary, observePrimary } from "../../model/observedPrimary.ts";
-import { addressResource, pacemakerNames } from "../../model/pacemaker/names.ts";
+import { addressResource, pacemakerNames, readersKind, withPrimary } from "../../model/pacemaker/names.ts";
 import { plannedActions, refusedActions } from "../../model/pacemaker/simulation.ts";
 import { actsOn, pacemakerView, standsBackAttribute, standsBackSince } from "../../model/pacemaker/view.ts";
 import { RemoteError } from "../../remote/errors.ts";
@@ -24,9 +24,14 @@ const idleLimitSeconds = 90;
  */
 export function pacemakerManager(group: Group, hosts: readonly RemoteHost[]): FailoverManager {
   const names = pacemakerNames(group.cluster);
-  const addresses = Object.keys(group.virtualIps).map((kind) => addressResource(group.cluster, kind));
+  // The readers' may be moved by him at any time: it is no primary's.
+  const addresses = Object.keys(withPrimary(group.virtualIps)).map((kind) => addressResource(group.cluster, kind));
   const attribute = standsBackAttribute(group.cluster);
-  const own = [names.clone, ...(addresses.length > 0 ? [names.addressGroup] : [])];
+  const own = [
+    names.clone,
+    ...(addresses.length > 0 ? [names.addressGroup] : []),
+    ...(readersKind in group.virtualIps ? [names.readersGroup] : []),
+  ];
   let asked: Promise<string | undefined> | undefined;
   /** Not where he does not manage this cluster yet. */
   let stoodBack = false;

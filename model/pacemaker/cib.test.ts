@@ -155,6 +155,25 @@ describe("the configuration of a cluster under Pacemaker", () => {
     });
   });
 
+  it("keeps the readers' address where an instance runs, and rather on a standby", () => {
+    const { groups, constraints } = configuration({
+      orders: { virtualIps: { primary: "198.51.100.50/24", readers: "198.51.100.51/24" } },
+    });
+    expect(groups).toEqual({
+      "pgha-orders-addresses": { members: ["pgha-orders-primary-ip"], meta: { "failure-timeout": "60s" } },
+      "pgha-orders-readers": {
+        members: ["pgha-orders-readers-ip"],
+        meta: { "failure-timeout": "60s", "resource-stickiness": "50" },
+      },
+    });
+    const colocation = { type: "colocation", rsc: "pgha-orders-readers", "with-rsc": "pgha-orders-clone" };
+    expect(constraints).toMatchObject({
+      "pgha-orders-readers-with-member": { ...colocation, score: "INFINITY" },
+      "pgha-orders-readers-rather-standby": { ...colocation, "with-rsc-role": "Promoted", score: "-100" },
+    });
+    expect(constraints["pgha-orders-readers-with-member"]).not.toHaveProperty("with-rsc-role");
+  });
+
   it("bars a host without a member altogether, and a member that is no candidate from being promoted", () => {
     const stock = { postgresVersion: 17, primary: "pg1", failover: { manager: "pacemaker" } };
     const [declaration] = parsed({

@@ -3,7 +3,7 @@ import type { ClusterDeclaration } from "../declaration.ts";
 import { agentOf } from "./agents.ts";
 import type { PacemakerDeclaration } from "./declaration.ts";
 import type { FenceDevice, FenceLevels } from "./fencing.ts";
-import { addressResource, pacemakerNames } from "./names.ts";
+import { addressResource, pacemakerNames, readersKind, withPrimary } from "./names.ts";
 import { delaysFencing, quorumProperties } from "./quorum.ts";
 import { type PacemakerResource, resource, type Texts, texts } from "./resource.ts";
 
@@ -74,20 +74,27 @@ function clusterConfiguration(
 ): Pick<PacemakerConfiguration, "resources" | "groups" | "clones" | "constraints"> {
   const names = pacemakerNames(cluster.name);
   const agent = agentOf(cluster);
-  const addresses = Object.entries(cluster.virtualIps).map(
-    ([kind, address]) => [addressResource(cluster.name, kind), addressPrimitive(address)] as const,
+  const addresses = Object.fromEntries(
+    Object.entries(cluster.virtualIps).map(([kind, address]) => [
+      addressResource(cluster.name, kind),
+      addressPrimitive(address),
+    ]),
   );
+  const beside = Object.keys(withPrimary(cluster.virtualIps)).map((kind) => addressResource(cluster.name, kind));
+  const readers = addressResource(cluster.name, readersKind);
   return {
-    resources: { [names.resource]: agent.resource(cluster), ...Object.fromEntries(addresses) },
-    groups:
-      addresses.length === 0
-        ? {}
-        : {
-            [names.addressGroup]: {
-              members: addresses.map(([id]) => id),
-              meta: { "failure-timeout": "60s" },
-            },
-          },
+    resources: { [names.resource]: agent.resource(cluster), ...addresses },
+    groups: {
+      ...(beside.length > 0 && {
+        [names.addressGroup]: { members: beside, meta: { "failure-timeout": "60s" } },
+      }),
+      ...(readers in addresses && {
+        [names.readersGroup]: {
+          members: [readers],
+          meta: { "failure-timeout": "60s", "resource-stickiness": String(stayScore) },
+        },
+      }),
+    },
     clones: {
       [names.clone]: {
         resource: names.resource,
@@ -96,7 +103,8 @@ function clusterConfiguration(
       },
     },
     constraints: {
-      ...(addresses.length === 0 ? {} : addressConstraints(cluster.name)),
+      ...(beside.length > 0 && addressConstraints(cluster.name)),
+      ...(readers in addresses && readersConstraints(cluster.name)),
       ...placeConstraints(cluster, hosts),
     },
   };
@@ -130,6 +138,26 @@ function addressConstraints(cluster: string): Record<string, Texts> {
     },
     [`${addressGroup}-after-promote`]: { ...order, "first-action": "promote", "then-action": "start" },
     [`${addressGroup}-until-demote`]: { ...order, "first-action": "demote", "then-action": "stop" },
+  };
+}
+
+/** From one standby to the next it does not move for nothing; away from the primary it does. */
+const stayScore = 50;
+const awayFromPrimary = -100;
+
+/** Readers are where an instance runs, and rather on a standby: when none is left, on the primary. */
+function readersConstraints(cluster: string): Record<string, Texts> {
+  const { clone, readersGroup } = pacemakerNames(cluster);
+  const colocation = { type: "colocation", rsc: readersGroup, "with-rsc": clone };
+  return {
+    [`${readersGroup}-with-member`]: { ...colocation, score: "INFINITY" },
+    [`${readersGroup}-rather-standby`]: {
+      ...colocation,
+      "with-rsc-role": "Promoted",
+      score: String(awayFromPrimary),
+    },
+    // biome-ignore lint/suspicious/noThenProperty: Pacemaker's word, and its value is a text
+    [`${readersGroup}-after-start`]: { type: "order", kind: "Optional", first: clone, then: readersGroup },
   };
 }
 

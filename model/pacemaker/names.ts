@@ -6,6 +6,8 @@ export interface PacemakerNames {
   readonly clone: string;
   /** The group of virtual IPs beside the primary. There only when one is declared. */
   readonly addressGroup: string;
+  /** The group of the readers' virtual IP, on a standby. There only when it is declared. */
+  readonly readersGroup: string;
   /** What the agent takes for PostgreSQL's programs, the same path on every host. */
   readonly programs: string;
   /** What the agent takes for the data directory, the same path on every host: a link to the member's own. */
@@ -17,9 +19,19 @@ export function pacemakerNames(cluster: string): PacemakerNames {
     resource: `pgha-${cluster}`,
     clone: `pgha-${cluster}-clone`,
     addressGroup: `pgha-${cluster}-addresses`,
+    readersGroup: `pgha-${cluster}-readers`,
     programs: `/etc/pgha/${cluster}/pacemaker`,
     dataLink: `/var/lib/pgha/${cluster}/data`,
   };
+}
+
+/** The kind of virtual IP that is no primary's: it stays with a standby. */
+export const readersKind = "readers";
+
+/** Of some virtual IPs by what they are for those that move with the primary. */
+export function withPrimary<T>(virtualIps: Readonly<Record<string, T>>): Record<string, T> {
+  const { [readersKind]: _, ...rest } = virtualIps;
+  return rest;
 }
 
 /** The resource of one virtual IP. */

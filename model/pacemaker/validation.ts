@@ -266,8 +266,14 @@ function idFaults(clusters: readonly ClusterDeclaration[]): Fault[] {
   const faults: Fault[] = [];
   for (const { name, failover, virtualIps } of clusters) {
     if (failover.manager !== "pacemaker") continue;
-    const { resource, clone, addressGroup } = pacemakerNames(name);
-    const ids = [resource, clone, addressGroup, ...Object.keys(virtualIps).map((kind) => addressResource(name, kind))];
+    const { resource, clone, addressGroup, readersGroup } = pacemakerNames(name);
+    const ids = [
+      resource,
+      clone,
+      addressGroup,
+      readersGroup,
+      ...Object.keys(virtualIps).map((kind) => addressResource(name, kind)),
+    ];
     for (const id of ids) {
       const owner = owners.get(`${failover.corosync} ${id}`);
       if (owner !== undefined || id.startsWith(fenceId(""))) {

@@ -55,8 +55,10 @@ export function actsOn(status: RunningStatus | undefined, cluster: string): bool
 
 /** The ids of this cluster's resources: its instances, and its addresses. */
 export function ownResources(status: RunningStatus, cluster: string): string[] {
-  const { clone, addressGroup } = pacemakerNames(cluster);
-  const own = status.resources.filter((resource) => resource.clone === clone || resource.group === addressGroup);
+  const { clone, addressGroup, readersGroup } = pacemakerNames(cluster);
+  const own = status.resources.filter(
+    ({ clone: inClone, group = "" }) => inClone === clone || [addressGroup, readersGroup].includes(group),
+  );
   return [...new Set(own.map((resource) => resource.id))];
 }
 

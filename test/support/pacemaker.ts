@@ -27,13 +27,15 @@ export interface PacemakerOptions {
   readonly members?: readonly string[];
   /** Further keys of the Corosync cluster main. */
   readonly corosync?: Readonly<Record<string, unknown>>;
+  /** Virtual IPs beside the primary's. */
+  readonly virtualIps?: Readonly<Record<string, unknown>>;
 }
 
 /** Cluster orders with PAF, one virtual IP, and the lab's management board as the fence device of every member's host. */
 export async function declarePacemakerCluster(
   lab: Lab,
   name: string,
-  { members = lab.hosts.map((host) => host.name), corosync = {} }: PacemakerOptions = {},
+  { members = lab.hosts.map((host) => host.name), corosync = {}, virtualIps = {} }: PacemakerOptions = {},
 ): Promise<TestCluster> {
   const devices = boardDevices(
     lab.board,
@@ -49,7 +51,7 @@ export async function declarePacemakerCluster(
     },
     declaration: {
       failover: { manager: "pacemaker" },
-      virtualIps: { primary: { address: `${lab.virtualIp}/26`, nic: "host0" } },
+      virtualIps: { ...virtualIps, primary: { address: `${lab.virtualIp}/26`, nic: "host0" } },
     },
   });
   const password = await readFile(lab.board.passwordFile, "utf8");
@@ -82,11 +84,11 @@ export function whereItRuns(status: RunningStatus): string {
   return resources.map((id) => `${id}: ${line(id)}`).join("; ");
 }
 
-/** Which hosts have the virtual IP, whether they answer for it or not. */
-export async function holders(lab: Lab): Promise<string[]> {
+/** Which hosts have the virtual IP (default the primary's), whether they answer for it or not. */
+export async function holders(lab: Lab, virtualIp = lab.virtualIp): Promise<string[]> {
   const held = await Promise.all(
     lab.hosts.map(async ({ name }) => {
-      const output = await onHost(lab, name, ["ip", "-oneline", "address", "show", "to", `${lab.virtualIp}/32`]);
+      const output = await onHost(lab, name, ["ip", "-oneline", "address", "show", "to", `${virtualIp}/32`]);
       return output === "" ? [] : [name];
     }),
   );
