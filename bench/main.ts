@@ -11,6 +11,7 @@ import { run } from "../lab/shell.ts";
 import { UserError } from "../model/fault.ts";
 import { aborts } from "./aborts.ts";
 import { noChange, wholeCli } from "./everyDay.ts";
+import { failovers, moves } from "./failovers.ts";
 import { currentLoad, describeMachine } from "./machine.ts";
 import type { Measurement, SectionResult } from "./measurement.ts";
 import { provisioning } from "./provisioning.ts";
@@ -25,6 +26,8 @@ const sections: readonly Section[] = [
   switchovers,
   loadedSwitchovers,
   managedSwitchovers,
+  moves,
+  failovers,
   aborts,
   wholeCli,
   noChange,

@@ -33,11 +33,9 @@ export const restarts: Section = {
   },
 };
 
-async function killOnce(cluster: DeclaredCluster, { writer }: Probe): Promise<number> {
-  await writer.waitForAcknowledgement(30);
-  const { member } = await cluster.primary();
+/** kill -9 of this member's postmaster. */
+export async function killPostmaster(cluster: DeclaredCluster, member: string): Promise<void> {
   const { host, declaration, paths } = cluster.access.member(member);
-  const since = clock();
   // systemd counts starts, and gives up after ten within a minute: what we do here is not what that is for.
   await host.must({
     argv: [
@@ -47,6 +45,13 @@ async function killOnce(cluster: DeclaredCluster, { writer }: Probe): Promise<nu
     limitSeconds: 20,
     purpose: `kill the postmaster of ${member}`,
   });
+}
+
+async function killOnce(cluster: DeclaredCluster, { writer }: Probe): Promise<number> {
+  await writer.waitForAcknowledgement(30);
+  const { member } = await cluster.primary();
+  const since = clock();
+  await killPostmaster(cluster, member);
   await writer.waitForAcknowledgement(30);
   const gap = writer.longestGap(since).milliseconds / 1000;
   await waitUntilSettled(cluster.access, member, silent);

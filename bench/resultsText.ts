@@ -5,6 +5,8 @@ const titles: Readonly<Record<string, string>> = {
   gap: "Planned switchover: how long writes wait",
   load: "Planned switchover under load: how long writes wait",
   pacemaker: "Planned switchover under Pacemaker, through the virtual IP: how long writes wait",
+  moves: "Planned switchover beside Pacemaker's own move, on the same hosts in the same run",
+  failover: "What nobody planned, under Pacemaker with fencing (detection fast): how long writes wait",
   cli: "Planned switchover through the whole CLI (`pulumi up`)",
   abort: "A switchover that is undone: the target does not receive the shutdown checkpoint",
   restart: "A killed postmaster (kill -9), failover manager none: restart in place",

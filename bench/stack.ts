@@ -1,10 +1,11 @@
 import { spawn } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import type { Lab } from "../lab/lab.ts";
 import { noFencingConsequence } from "../model/pacemaker/fencing.ts";
 import { type DeclaredCluster, openDeclaredCluster } from "../test/support/declaredCluster.ts";
+import { boardDevices, boardSecret } from "../test/support/fencingBoard.ts";
 
 const root = join(import.meta.dirname, "..");
 const folder = join(root, ".tools", "bench");
@@ -16,8 +17,10 @@ export const benchCluster = "bench";
 export interface ClusterWish {
   readonly walSegmentSize: "1MB" | "16MB";
   readonly primary?: string;
-  /** Under Pacemaker, with this virtual IP. Fencing plays no part in what is planned. Default: no failover manager. */
+  /** Under Pacemaker, with this virtual IP. Default: no failover manager. */
   readonly virtualIp?: string;
+  /** By the lab's management board. Default: not, for fencing plays no part in what is planned. */
+  readonly fenced?: boolean;
   /** Server parameters beside ours. */
   readonly parameters?: Readonly<Record<string, string>>;
   /** Every SSH session leads over this host. Default: straight. */
@@ -46,7 +49,10 @@ export function benchStackFile(lab: Lab, wish: ClusterWish): string {
       "pgha:networks": { clients: "198.51.100.0/24" },
       ...(wish.virtualIp === undefined
         ? {}
-        : { "pgha:pacemaker": { main: { detection: "fast", fencing: { none: noFencingConsequence } } } }),
+        : { "pgha:pacemaker": { main: { detection: "fast", fencing: fencing(lab, wish.fenced) } } }),
+      ...(wish.fenced === true
+        ? { "pgha:fencingSecrets": { [boardSecret]: readFileSync(lab.board.passwordFile, "utf8") } }
+        : {}),
       "pgha:clusters": {
         [benchCluster]: {
           postgresVersion: 17,
@@ -63,6 +69,10 @@ export function benchStackFile(lab: Lab, wish: ClusterWish): string {
       },
     },
   });
+}
+
+function fencing(lab: Lab, fenced = false): object {
+  return fenced ? { devices: boardDevices(lab.board, lab.hosts.slice(0, 3)) } : { none: noFencingConsequence };
 }
 
 /** The benchmark's own stack, in a state of its own: nothing of it is ever seen by another stack. */
