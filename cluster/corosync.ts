@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { corosyncConfPath, corosyncKeyPath } from "../model/pacemaker/corosyncConf.ts";
+import type { SbdFacts } from "../model/pacemaker/sbd.ts";
 import { CommandFailed, RemoteError } from "../remote/errors.ts";
 import { writeFile } from "../remote/files.ts";
 import type { RemoteHost, RemoteHosts } from "../remote/host.ts";
@@ -16,6 +17,7 @@ export interface NodeFacts {
   /** SHA-256 of the key file; undefined where there is none. */
   readonly key: string | undefined;
   readonly services: Readonly<Record<ServiceName, { readonly active: boolean; readonly enabled: boolean }>>;
+  readonly sbd: SbdFacts;
   /** The programs that are needed and are not there. */
   readonly missing: readonly string[];
   /** Its IP addresses, without prefix. */
@@ -37,6 +39,8 @@ for service in corosync pacemaker; do
   ! systemctl -q is-active $service.service || echo "active $service"
   ! systemctl -q is-enabled $service.service 2>/dev/null || echo "enabled $service"
 done
+! systemctl -q is-enabled sbd.service 2>/dev/null || echo "enabled sbd"
+[ ! -f /etc/default/sbd ] || echo "sbd $(. /etc/default/sbd; echo "$SBD_DEVICE")"
 for program; do command -v "$program" >/dev/null || echo "missing $program"; done
 ip -o addr show 2>/dev/null | awk '{sub("/.*","",$4); print "address " $4}'
 if systemctl -q is-active pacemaker.service && cib=$(timeout 10 cibadmin --query 2>/dev/null); then
@@ -92,6 +96,10 @@ async function lookAtNode(host: RemoteHost, agents: readonly string[]): Promise<
     conf: decoded("conf"),
     key: all("key")[0],
     services: { corosync: service("corosync"), pacemaker: service("pacemaker") },
+    sbd: {
+      enabled: all("enabled").includes("sbd"),
+      devices: all("sbd").flatMap((text) => text.split(/[;\s]+/).filter((device) => device !== "")),
+    },
     missing: all("missing"),
     addresses: all("address"),
     cib: decoded("cib"),

@@ -2,6 +2,7 @@ import { type Fault, FaultsFound } from "../model/fault.ts";
 import { fenceId, type PacemakerConfiguration } from "../model/pacemaker/configuration.ts";
 import { belongingOf, type CorosyncShape } from "../model/pacemaker/corosyncConf.ts";
 import { deviceFaults } from "../model/pacemaker/fenceMetadata.ts";
+import { sbdFaults } from "../model/pacemaker/sbd.ts";
 import type { RemoteHost, RemoteHosts } from "../remote/host.ts";
 import { applyConfiguration, waitUntilJoined, waitUntilNothingLeft } from "./cib.ts";
 import {
@@ -99,6 +100,7 @@ function nodeFaults(view: NodeView, wanted: WantedPacemaker): Fault[] {
       remedy: "Correct the address, or give it to the host.",
     });
   }
+  faults.push(...sbdFaults(view.host, view.sbd, wanted.configuration.fencing));
   const belonging = belongingOf(view.host, view.conf, wanted.corosync, wanted.former?.nodes);
   return belonging.kind === "foreign" ? [...faults, belonging.fault] : faults;
 }
