@@ -16,7 +16,7 @@ function configuration(hosts: number, main: object = {}): PacemakerConfiguration
         failover: { manager: "pacemaker" },
       },
     },
-    pacemaker: { main: { fencing: { devices: { power: { agent: "fence_ipmilan", hosts: names } } }, ...main } },
+    pacemaker: { main: { fencing: { devices: { power: { agent: "fence_apc", hosts: names } } }, ...main } },
   }).pacemaker;
   if (declaration === undefined) throw new Error("no Corosync cluster");
   return configurationOf(declaration);
