@@ -166,7 +166,12 @@ describe("the configuration of a cluster under Pacemaker", () => {
         meta: { "failure-timeout": "60s", "resource-stickiness": "50" },
       },
     });
-    const colocation = { type: "colocation", rsc: "pgha-orders-readers", "with-rsc": "pgha-orders-clone" };
+    const colocation = {
+      type: "colocation",
+      rsc: "pgha-orders-readers",
+      "with-rsc": "pgha-orders-clone",
+      influence: "false",
+    };
     expect(constraints).toMatchObject({
       "pgha-orders-readers-with-member": { ...colocation, score: "INFINITY" },
       "pgha-orders-readers-rather-standby": { ...colocation, "with-rsc-role": "Promoted", score: "-100" },

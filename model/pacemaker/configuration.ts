@@ -148,7 +148,8 @@ const awayFromPrimary = -100;
 /** Readers are where an instance runs, and rather on a standby: when none is left, on the primary. */
 function readersConstraints(cluster: string): Record<string, Texts> {
   const { clone, readersGroup } = pacemakerNames(cluster);
-  const colocation = { type: "colocation", rsc: readersGroup, "with-rsc": clone };
+  // Without this word the readers' wishes count for where the primary is to be: it was moved for them.
+  const colocation = { type: "colocation", rsc: readersGroup, "with-rsc": clone, influence: "false" };
   return {
     [`${readersGroup}-with-member`]: { ...colocation, score: "INFINITY" },
     [`${readersGroup}-rather-standby`]: {
