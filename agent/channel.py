@@ -100,6 +100,10 @@ def member_state(member):
     }
 
 
+# What else a neighbour may ask for: the part of the program that answers it stands further below.
+ANSWERS = {}
+
+
 def channel(member):
     """Answers the lines of one neighbour until it goes."""
     for line in iter(lambda: sys.stdin.buffer.readline(LINE_BYTES), b""):
@@ -111,6 +115,8 @@ def channel(member):
             say(**member_state(member))
         elif asked == "position":
             say(**member_position(member))
+        elif isinstance(asked, str) and asked in ANSWERS:
+            say(**ANSWERS[asked](member))
         elif asked == "revoke" and is_count(epoch) and is_count(timeline):
             say(answer=revoke(member, epoch, timeline))
         elif asked == "ticket of" and is_count(epoch):

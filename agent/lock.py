@@ -56,40 +56,31 @@ def locked_within(descriptor, seconds, pause_seconds):
             time.sleep(pause_seconds)
 
 
+def change_lock(arguments, holder, must_be_ours):
+    """None once the lock names this holder, of this epoch; else what stands there."""
+    path, epoch = arguments["path"], arguments["epoch"]
+    with guarded(path):
+        current = lock_state(path)
+        # A hold that ran out is not revived: others may have acted on its end.
+        if must_be_ours and (current["epoch"] != epoch or not current["alive"]):
+            return current
+        if not must_be_ours and (current["alive"] or current["epoch"] >= epoch):
+            return current
+        lock = {"epoch": epoch, "holder": holder, "since": arguments["since"], "renewed": boot_clock(), "boot": boot_id()}
+        write_durably(path, to_json(lock))
+        return None
+
+
 def hold(arguments):
     """Takes the lock, then obeys lines: `renew`, `release`. End of input leaves it to run out."""
-    path, epoch = arguments["path"], arguments["epoch"]
-
-    def change(holder, must_be_ours):
-        with guarded(path):
-            current = lock_state(path)
-            # A hold that ran out is not revived: others may have acted on its end.
-            if must_be_ours and (current["epoch"] != epoch or not current["alive"]):
-                return current
-            if not must_be_ours and (current["alive"] or current["epoch"] >= epoch):
-                return current
-            write_durably(
-                path,
-                to_json(
-                    {
-                        "epoch": epoch,
-                        "holder": holder,
-                        "since": arguments["since"],
-                        "renewed": boot_clock(),
-                        "boot": boot_id(),
-                    }
-                ),
-            )
-            return None
-
-    refused = change(arguments["holder"], False)
+    refused = change_lock(arguments, arguments["holder"], False)
     if refused is not None:
         say(result="refused", **refused)
         return
     say(result="held")
     for line in sys.stdin:
         word = line.strip()
-        refused = change("" if word == "release" else arguments["holder"], True)
+        refused = change_lock(arguments, "" if word == "release" else arguments["holder"], True)
         say(result="lost" if refused else word)
         if refused or word == "release":
             return

@@ -19,6 +19,7 @@ const files = [
   "orders.py",
   "gate.py",
   "elect.py",
+  "atBoot.py",
   "main.py",
 ];
 

@@ -124,25 +124,33 @@ def last_line(argv):
 
 
 def commits(arguments):
+    say(transactions=count_commits(arguments))
+
+
+def count_commits(arguments):
     """How many transactions were committed in these pieces of WAL; None where the first file of them is gone."""
     path = os.path.join(arguments["dataDirectory"], "pg_wal")
     if not os.path.exists(os.path.join(path, arguments["firstFile"])):
-        say(transactions=None)
-        return
+        return None
     count = 0
     for piece in arguments["pieces"]:
         timeline, start, end = piece.split(" ")
         count += int(through(waldump(arguments, path, timeline, start, end), ["grep", "-c", "desc: COMMIT"]))
-    say(transactions=count)
+    return count
 
 
 def keep(arguments):
-    """Copies WAL files out of the data directory before they are rewound or cloned away. Complete under its name, or not there."""
+    reason = keep_aside(arguments)
+    say(**({"result": "kept"} if reason is None else {"result": "refused", "reason": reason}))
+
+
+def keep_aside(arguments):
+    """Copies WAL files out of the data directory before they are rewound or cloned away. Complete under its name, or not there:
+    then why."""
     source = os.path.join(arguments["dataDirectory"], "pg_wal")
     target = arguments["target"]
     if os.path.isdir(target):
-        say(result="kept")
-        return
+        return None
     partial = target + ".new"
     run(["rm", "-rf", "--", partial], 60)
     os.makedirs(partial, 0o750)
@@ -153,8 +161,7 @@ def keep(arguments):
     for name in names:
         code, _ = run(["cp", "--", os.path.join(source, name), os.path.join(partial, name)], 600)
         if code != 0:
-            say(result="refused", reason="%s could not be copied to %s" % (name, partial))
-            return
+            return "%s could not be copied to %s" % (name, partial)
     write_durably(os.path.join(partial, "README"), arguments["readme"])
     for name in os.listdir(partial):
         with open(os.path.join(partial, name), "rb") as file:
@@ -167,7 +174,7 @@ def keep(arguments):
     fsync_directory(partial)
     os.rename(partial, target)
     fsync_directory(os.path.dirname(target))
-    say(result="kept")
+    return None
 
 
 def completed_marker(arguments, *states):
@@ -208,16 +215,19 @@ CLEAN_STATES = ("shut down", "shut down in recovery")
 
 
 def rewind(arguments):
+    say(**rewound(arguments))
+
+
+def rewound(arguments):
     """From the marker `rewinding` until the data is whole again as one piece, which goes on when the one who asked is gone:
     he cannot leave it half done. `impossible`: nothing was changed; `broken off`: only a clone makes the data whole."""
     try:
         with alone_on_data(arguments, 0):
             refuse_running(arguments)
             marker = completed_marker(arguments, "ready")
-            result = rewind_data(arguments, marker)
+            return rewind_data(arguments, marker)
     except Refused as refusal:
-        result = {"result": "refused", "reason": str(refusal)}
-    say(**result)
+        return {"result": "refused", "reason": str(refusal)}
 
 
 def rewind_data(arguments, marker):

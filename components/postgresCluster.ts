@@ -2,7 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { ClusterDeclaration } from "../model/declaration.ts";
 import { groupOf, inputsOfCluster } from "../model/group.ts";
 import { postgresPrograms } from "../model/names.ts";
-import { renderUnit } from "../model/rendering.ts";
+import { renderRejoinUnit, renderUnit } from "../model/rendering.ts";
 import { Instance, ReplicationGroup } from "./resources.ts";
 
 /** What a `PostgresCluster` is made of. */
@@ -31,24 +31,25 @@ export class PostgresCluster extends pulumi.ComponentResource {
     const { cluster } = args;
     const inputs = inputsOfCluster(cluster, args.socketUsers);
     const shape = groupOf(inputs);
-    const instances = cluster.members.map(
-      (member) =>
-        new Instance(
-          `${name}-${member.name}`,
-          {
-            cluster: cluster.name,
-            member: member.name,
-            host: member.host,
-            dataDirectory: member.dataDirectory,
-            ...(member.walDirectory === undefined ? {} : { walDirectory: member.walDirectory }),
-            unit: renderUnit(shape, member),
-            ...(cluster.failover.manager === "none"
-              ? {}
-              : { manager: cluster.failover.manager, programs: postgresPrograms(cluster.postgresVersion) }),
-          },
-          { parent: this },
-        ),
-    );
+    const instances = cluster.members.map((member) => {
+      const rejoinUnit = renderRejoinUnit(shape, member);
+      return new Instance(
+        `${name}-${member.name}`,
+        {
+          cluster: cluster.name,
+          member: member.name,
+          host: member.host,
+          dataDirectory: member.dataDirectory,
+          ...(member.walDirectory === undefined ? {} : { walDirectory: member.walDirectory }),
+          unit: renderUnit(shape, member),
+          ...(rejoinUnit === undefined ? {} : { rejoinUnit }),
+          ...(cluster.failover.manager === "none"
+            ? {}
+            : { manager: cluster.failover.manager, programs: postgresPrograms(cluster.postgresVersion) }),
+        },
+        { parent: this },
+      );
+    });
     const group = new ReplicationGroup(
       name,
       {

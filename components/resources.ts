@@ -79,6 +79,8 @@ export interface InstanceArgs {
   readonly walDirectory?: string;
   /** Text of the systemd unit. A changed one is laid, and counts from the next start. */
   readonly unit: string;
+  /** Text of the unit that lets a former primary come back at boot. Default: there is none. */
+  readonly rejoinUnit?: string;
   /**
    * Who starts, stops and promotes the member beside pgha. Default "none". "pacemaker": the programs lie beside the member's
    * configuration by which its agent does so through the unit.

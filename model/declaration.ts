@@ -86,6 +86,11 @@ const failoverSchema = z.discriminatedUnion(
       agent: z.enum(["paf"], expected('"paf"', "The agent pgsql is not available in this version.")).default("paf"),
       /** Which entry of pgha:pacemaker it belongs to. Default: the only one. */
       corosync: hostName.optional(),
+      /**
+       * Whether a primary whose place another member took comes back by itself when its host boots, rewound where it must be;
+       * a clone is left to `pulumi up`. Default false: what it wrote alone is first shown by preview.
+       */
+      autoRejoin: z.boolean(expected("true or false", "Write one of the two.")).default(false),
     }),
   ],
   expected('a manager: "none" or "pacemaker"', "pgpool and repmgr are not available in this version."),
@@ -232,7 +237,13 @@ export interface ClusterDeclaration
   /** Who fails over when a host dies; the Corosync cluster by its name. */
   readonly failover:
     | { readonly manager: "none" }
-    | { readonly manager: "pacemaker"; readonly agent: "paf"; readonly corosync: string };
+    | {
+        readonly manager: "pacemaker";
+        readonly agent: "paf";
+        readonly corosync: string;
+        /** Only where it is declared. */
+        readonly autoRejoin?: true;
+      };
   /** Addresses that move with the primary, by what they are for. */
   readonly virtualIps: Readonly<
     Record<string, { readonly address: string; readonly prefix: number; readonly nic?: string }>

@@ -44,6 +44,8 @@ const failoverInputs = z.discriminatedUnion("manager", [
     agent: z.literal("paf"),
     /** Name of the Corosync cluster. */
     corosync: z.string(),
+    /** A former primary comes back when its host boots, without `pulumi up`. Default: it does not. */
+    autoRejoin: z.literal(true).optional(),
   }),
 ]);
 

@@ -5,6 +5,8 @@ export interface MemberPaths {
   readonly unit: string;
   /** What fills the data directory runs in it: whoever begins anew ends all of it first. */
   readonly dataUnit: string;
+  /** What lets a former primary come back at boot. There only where that is declared. */
+  readonly rejoinUnit: string;
   readonly postgresqlConf: string;
   readonly roleConf: string;
   readonly hba: string;
@@ -50,6 +52,7 @@ export function memberPaths(cluster: string, member: string): MemberPaths {
     unit: `pgha-${cluster}-${member}.service`,
     // No name has a dot: it is no other member's.
     dataUnit: `pgha-${cluster}-${member}.data.service`,
+    rejoinUnit: `pgha-${cluster}-${member}.rejoin.service`,
     postgresqlConf: `${configDirectory}/postgresql.conf`,
     roleConf: `${configDirectory}/role.conf`,
     hba: `${configDirectory}/pg_hba.conf`,

@@ -121,6 +121,7 @@ it("everything of a member has its place by the names of cluster and member", ()
     stateDirectory: "/var/lib/pgha/orders/pg-1",
     unit: "pgha-orders-pg-1.service",
     dataUnit: "pgha-orders-pg-1.data.service",
+    rejoinUnit: "pgha-orders-pg-1.rejoin.service",
     postgresqlConf: "/etc/pgha/orders/pg-1/postgresql.conf",
     roleConf: "/etc/pgha/orders/pg-1/role.conf",
     hba: "/etc/pgha/orders/pg-1/pg_hba.conf",

@@ -1,13 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { group, member } from "../test/support/shapes.ts";
 import { supportedVersions } from "./declaration.ts";
+import { memberPaths } from "./names.ts";
 import { parameterContext, parameterFaults } from "./parameters.ts";
 import {
+  deadPeerOptions,
   primaryConninfo,
   renderConfiguration,
   renderHba,
   renderIdent,
   renderPostgresqlConf,
+  renderRejoinUnit,
   renderRole,
   renderUnit,
   steadyRole,
@@ -425,4 +428,34 @@ it("under Pacemaker it also knows what Pacemaker calls it, and by which rule a p
     expect(described({ failover, synchronous })).toMatchObject({ ...driven, synchronous: rule });
   }
   expect(Object.keys(described({}))).not.toContain("manager");
+});
+
+it("a former primary comes back by itself only where that is declared: by a unit before Corosync, and what it then needs", () => {
+  const failover = { manager: "pacemaker", agent: "paf", corosync: "main" } as const;
+  const shape = group({ failover: { ...failover, autoRejoin: true }, parameters: { restore_command: "x" } });
+  const [own] = shape.members;
+  if (own === undefined) throw new Error("a cluster has members");
+  const described = (declared: typeof shape) =>
+    JSON.parse(renderConfiguration(declared, own)[memberPaths("orders", own.name).memberFile] ?? "");
+  expect(described(shape).atBoot).toEqual({
+    postgresVersion: 17,
+    restores: 1,
+    walDirectory: "",
+    user: "postgres",
+    dataUnit: "pgha-orders-pg1.data.service",
+    work: "/var/lib/pgha/orders/pg1/rejoin.lock",
+    kept: "/var/lib/pgha/orders/pg1/kept",
+    config: "/etc/pgha/orders/pg1/postgresql.conf",
+    passfile: "/etc/pgha/orders/pg1/passfile",
+    log: "/var/lib/pgha/orders/pg1/rewind.log",
+    login: `user=replicator application_name=pg1 ${deadPeerOptions}`,
+  });
+  const unit = renderRejoinUnit(shape, own);
+  expect(unit).toContain("\nBefore=corosync.service pacemaker.service\n");
+  expect(unit).toContain(
+    "\nExecStart=/usr/bin/python3 -u /usr/local/lib/pgha/agent.py return_at_boot /etc/pgha/orders/pg1/member.json\n",
+  );
+  const without = group({ failover });
+  expect(renderRejoinUnit(without, own)).toBeUndefined();
+  expect(Object.keys(described(without))).not.toContain("atBoot");
 });

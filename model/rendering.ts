@@ -1,5 +1,13 @@
 import type { MemberDeclaration, Synchronous } from "./declaration.ts";
-import { memberPaths, postgresPrograms, replicationRole, slotName, socketDirectory, startGatePath } from "./names.ts";
+import {
+  agentPath,
+  memberPaths,
+  postgresPrograms,
+  replicationRole,
+  slotName,
+  socketDirectory,
+  startGatePath,
+} from "./names.ts";
 import { pacemakerNames } from "./pacemaker/names.ts";
 import { booleanOf } from "./parameters.ts";
 import { render } from "./template.ts";
@@ -14,7 +22,7 @@ export interface ClusterShape {
   readonly synchronous: Synchronous;
   readonly slotSizeLimit: string;
   /** Who fails over when a host dies. */
-  readonly failover: { readonly manager: "none" | "pacemaker" };
+  readonly failover: { readonly manager: "none" | "pacemaker"; readonly autoRejoin?: true | undefined };
   /** Addresses that move with the primary, by what they are for. */
   readonly virtualIps: Readonly<Record<string, VirtualIp>>;
   /** Operating-system users that may be postgres on the Unix socket: root and the SSH users. */
@@ -122,6 +130,19 @@ export function renderUnit(shape: ClusterShape, member: MemberDeclaration): stri
   });
 }
 
+/** The unit that lets a former primary come back at boot; undefined where that is not declared. */
+export function renderRejoinUnit(shape: ClusterShape, member: MemberDeclaration): string | undefined {
+  if (shape.failover.autoRejoin !== true) return undefined;
+  return render("systemd/rejoin.service.hbs", {
+    cluster: shape.cluster,
+    member: member.name,
+    dataDirectory: member.dataDirectory,
+    walDirectory: member.walDirectory,
+    agent: agentPath,
+    memberFile: memberPaths(shape.cluster, member.name).memberFile,
+  });
+}
+
 /** The files of one member that only change with the declaration, by path. The role file is `renderRole`'s. */
 export function renderConfiguration(shape: ClusterShape, member: MemberDeclaration): Readonly<Record<string, string>> {
   const paths = memberPaths(shape.cluster, member.name);
@@ -165,6 +186,7 @@ function renderMember(shape: ClusterShape, member: MemberDeclaration): string {
       port: other.sshPort,
     })),
     ...(shape.failover.manager === "pacemaker" ? driven(shape, member) : {}),
+    ...(shape.failover.autoRejoin === true ? { atBoot: returnAtBoot(shape, member) } : {}),
   };
   return `${JSON.stringify(description, undefined, 1)}\n`;
 }
@@ -178,6 +200,25 @@ function driven(shape: ClusterShape, member: MemberDeclaration) {
     node: member.host,
     candidates: shape.members.filter(({ candidate }) => candidate).map(({ name }) => name),
     synchronous: synchronousRule(shape.synchronous),
+  };
+}
+
+/** What a former primary needs that comes back by itself. Numbers for truth: Python reads it. */
+function returnAtBoot(shape: ClusterShape, member: MemberDeclaration) {
+  const paths = memberPaths(shape.cluster, member.name);
+  return {
+    postgresVersion: shape.postgresVersion,
+    /** WAL may come from an archive too. */
+    restores: "restore_command" in shape.parameters ? 1 : 0,
+    walDirectory: member.walDirectory ?? "",
+    user: "postgres",
+    dataUnit: paths.dataUnit,
+    work: paths.rejoinLock,
+    kept: paths.kept,
+    config: paths.postgresqlConf,
+    passfile: paths.passfile,
+    log: paths.rewindLog,
+    login: `user=${replicationRole} application_name=${member.name} ${deadPeerOptions}`,
   };
 }
 

@@ -62,8 +62,7 @@ function clusterDeclaration(
     ...rest,
     name,
     members,
-    failover:
-      failover.manager === "none" ? failover : { ...failover, corosync: corosyncOf(failover.corosync, corosyncs) },
+    failover: failoverDeclaration(failover, corosyncs),
     virtualIps: declaredAddresses(virtualIps),
     parameters: Object.fromEntries(
       Object.entries(cluster.parameters).map(([key, value]) => [key, parameterText(value)]),
@@ -71,6 +70,20 @@ function clusterDeclaration(
     clientNetworks,
     ...(eraseConfirmation === undefined ? {} : { eraseConfirmation }),
     ...(maintenanceWindow === undefined ? {} : { maintenanceWindow }),
+  };
+}
+
+/** What was not declared is not there: a state of an earlier version has nothing of it either. */
+function failoverDeclaration(
+  failover: UncheckedCluster["failover"],
+  corosyncs: readonly string[],
+): ClusterDeclaration["failover"] {
+  if (failover.manager === "none") return failover;
+  const { autoRejoin, ...rest } = failover;
+  return {
+    ...rest,
+    corosync: corosyncOf(failover.corosync, corosyncs),
+    ...(autoRejoin ? { autoRejoin } : {}),
   };
 }
 

@@ -11,6 +11,7 @@ import { readFiles, writeFile } from "../remote/files.ts";
 import type { RemoteHost } from "../remote/host.ts";
 import { removeOrForget } from "./forget.ts";
 import { checkInputs, lastSeen } from "./inputs.ts";
+import { layRejoinUnit, readRejoinUnit, removeRejoinUnit } from "./rejoinUnit.ts";
 import type { Context, Properties, ResourceType } from "./resource.ts";
 import { layStandIns, readStandIns, removeStandIns } from "./standIns.ts";
 
@@ -22,6 +23,8 @@ const inputsSchema = z.strictObject({
   walDirectory: z.string().optional(),
   /** The whole unit file. */
   unit: z.string(),
+  /** The whole unit file of what lets a former primary come back at boot. */
+  rejoinUnit: z.string().optional(),
   /** SHA-256 of the host helper that lies beside it. */
   helper: z.string().optional(),
   /** Who starts, stops and promotes the member beside pgha. */
@@ -60,7 +63,7 @@ export const instance: ResourceType = {
   diff({ outputs, news }) {
     if (outputs.host !== news.host) return { host: { kind: "replace" } };
     return Object.fromEntries(
-      ["unit", "helper", "standIns"]
+      ["unit", "helper", "standIns", "rejoinUnit"]
         .filter((key) => outputs[key] !== news[key])
         .map((key) => [key, { kind: "update" } as const]),
     );
@@ -78,17 +81,20 @@ export const instance: ResourceType = {
     try {
       const paths = [unitPath(declared), ...helperFiles.map(({ path }) => path)];
       const host = context.hosts.host(declared.host);
+      const mayRejoin = declared.rejoinUnit !== undefined || outputs.rejoinUnit !== undefined;
       const driven = drivenBy(declared) ?? drivenBefore(outputs);
-      const [[unit, ...laid], standIns] = await Promise.all([
+      const [[unit, ...laid], rejoinUnit, standIns] = await Promise.all([
         readFiles(host, paths),
+        mayRejoin ? readRejoinUnit(host, declared) : undefined,
         driven === undefined ? undefined : readStandIns(host, driven),
       ]);
-      const { standIns: _, ...declaredInputs } = inputs;
+      const { standIns: _, rejoinUnit: __, ...declaredInputs } = inputs;
       const seen: Properties = {
         ...declaredInputs,
         unit: unit?.content ?? "",
         helper: digest(laid.map((file) => file?.content ?? "")),
       };
+      if (rejoinUnit !== undefined) Object.assign(seen, { rejoinUnit });
       if (standIns !== undefined) Object.assign(seen, { standIns: digest(standIns), programs: outputs.programs });
       return { id, outputs: seen };
     } catch (error) {
@@ -103,6 +109,7 @@ export const instance: ResourceType = {
     const [driven, before] = [drivenBy(declared), drivenBefore(outputs)];
     const host = context.hosts.host(declared.host);
     await prepare(context, declared);
+    if (declared.rejoinUnit === undefined && outputs.rejoinUnit !== undefined) await removeRejoinUnit(host, declared);
     if (driven !== undefined) await layStandIns(host, driven);
     else if (before !== undefined && !(await removeStandIns(host, before))) {
       context.warn(usedText(declared));
@@ -116,6 +123,7 @@ export const instance: ResourceType = {
     const paths = memberPaths(declared.cluster, declared.member);
     await removeOrForget(context, declared.host, leftText(declared), async () => {
       const host = context.hosts.host(declared.host);
+      if (declared.rejoinUnit !== undefined) await removeRejoinUnit(host, declared);
       if ((await forgetRecords(host, declared)) === "has data") return;
       const driven = drivenBy(declared);
       if (driven !== undefined) await removeStandIns(host, driven);
@@ -300,6 +308,8 @@ async function prepare(context: Context, declared: InstanceInputs): Promise<void
     mode: "0644",
     limitSeconds: 20,
   });
-  if (!changed) return;
-  await host.must({ argv: ["systemctl", "daemon-reload"], limitSeconds: 30, purpose: `load ${paths.unit}` });
+  if (changed) {
+    await host.must({ argv: ["systemctl", "daemon-reload"], limitSeconds: 30, purpose: `load ${paths.unit}` });
+  }
+  if (declared.rejoinUnit !== undefined) await layRejoinUnit(host, declared, declared.rejoinUnit);
 }

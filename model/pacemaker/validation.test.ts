@@ -259,6 +259,15 @@ describe("refused is", () => {
     expect(faults(stackFile(changes))).toEqual(expected);
   });
 
+  it("a former primary that comes back by itself where nothing is to be brought back but by hand", () => {
+    const failover = { manager: "pacemaker", autoRejoin: true };
+    expect(faults(stackFile({ orders: { failover, rejoin: "manual" } }))).toEqual([
+      "pgha:clusters.orders.failover.autoRejoin: found true, and rejoin: manual, expected rejoin: auto or rewind-only, which let a former primary be brought back. Write one of them, or remove autoRejoin.",
+    ]);
+    const { clusters } = parsed(stackFile({ orders: { failover, rejoin: "rewind-only" } }));
+    expect(clusters[0]?.failover).toEqual({ manager: "pacemaker", agent: "paf", corosync: "main", autoRejoin: true });
+  });
+
   it("a virtual IP where nobody would move it", () => {
     expect(faults({ clusters: { orders: { ...orders, virtualIps: { primary: "198.51.100.50/24" } } } })).toEqual([
       "pgha:clusters.orders.virtualIps: found virtual IPs without a failover manager, expected failover: { manager: pacemaker }, which moves them with the primary. Write it, or remove the virtual IPs.",

@@ -94,7 +94,7 @@ function texts(values: Readonly<Record<string, string | number | boolean>>): Rec
 
 /** What one PostgreSQL cluster must be like for the agent that drives it. */
 function clusterFaults(
-  { name, members, failover, virtualIps }: ClusterDeclaration,
+  { name, members, failover, virtualIps, rejoin }: ClusterDeclaration,
   corosyncs: readonly string[],
 ): Fault[] {
   const at: At = (...path) => ["pgha:clusters", name, ...path];
@@ -116,6 +116,14 @@ function clusterFaults(
       found: `${failover.corosync}, which is not declared`,
       expected: `a Corosync cluster of pgha:pacemaker (${corosyncs.join(", ") || "none is declared"})`,
       remedy: "Declare it there, or name one of them.",
+    });
+  }
+  if (failover.autoRejoin && rejoin === "manual") {
+    faults.push({
+      path: at("failover", "autoRejoin"),
+      found: "true, and rejoin: manual",
+      expected: "rejoin: auto or rewind-only, which let a former primary be brought back",
+      remedy: "Write one of them, or remove autoRejoin.",
     });
   }
   return [...faults, ...members.flatMap((member) => memberFaults(at, member, members))];

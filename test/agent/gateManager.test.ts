@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { beforeEach, describe, expect, it } from "vitest";
+import { crmMon, type View } from "../support/crmMon.ts";
 import { limitMilliseconds, soon } from "../support/helperProcess.ts";
 import { type PretendHost, pretendHosts } from "../support/pretendHosts.ts";
 
@@ -19,37 +20,6 @@ beforeEach(() => {
   [pg1, pg2, pg3] = [hosts.host("pg1"), hosts.host("pg2"), hosts.host("pg3")];
   pg1.putUnderPacemaker(["pg1", "pg2", "pg3"], quorum);
 });
-
-interface View {
-  readonly quorate?: boolean;
-  readonly roles?: Readonly<Record<string, string>>;
-  readonly managed?: boolean;
-  readonly resource?: string;
-}
-
-/** As `crm_mon --one-shot --output-as=xml` of Pacemaker 3 prints it; an instance that is stopped has no node. */
-function crmMon({ quorate = true, roles = {}, managed = true, resource = "pgha-orders" }: View): string {
-  const flags = `orphaned="false" blocked="false" maintenance="${!managed}" managed="${managed}"`;
-  const instances = Object.entries({ pg1: "Unpromoted", pg2: "Unpromoted", pg3: "Unpromoted", ...roles }).map(
-    ([node, role]) => {
-      const words = `id="${resource}" resource_agent="ocf:heartbeat:pgsqlms" role="${role}" ${flags}`;
-      return role === "Stopped"
-        ? `<resource ${words} active="false" nodes_running_on="0"/>`
-        : `<resource ${words} active="true" nodes_running_on="1"><node name="${node}" id="1" cached="true"/></resource>`;
-    },
-  );
-  return `<?xml version="1.0"?>
-<pacemaker-result api-version="2.38" request="crm_mon --one-shot --output-as=xml">
-  <summary><current_dc present="true" version="3.0.0" name="pg2" id="2" with_quorum="${quorate}"/></summary>
-  <nodes><node name="pg1" id="1" online="true"/></nodes>
-  <resources>
-    <clone id="other-clone" multi_state="true" managed="true"><resource id="other" role="Promoted"><node name="pg1"/></resource></clone>
-    <clone id="${resource}-clone" multi_state="true" unique="false" maintenance="${!managed}" managed="${managed}">
-      ${instances.join("\n      ")}
-    </clone>
-  </resources>
-</pacemaker-result>`;
-}
 
 async function expectWaits(reason: string): Promise<void> {
   await expect.poll(() => pg1.gateReason, soon).toBe(reason);

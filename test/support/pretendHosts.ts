@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import type { Socket } from "node:net";
-import { tmpdir } from "node:os";
+import { tmpdir, userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
@@ -160,6 +160,21 @@ export class PretendHost {
   putUnderPacemaker(candidates: readonly string[], synchronous: { mode: string; k: number }): void {
     this.describe({ manager: "pacemaker", resource: "pgha-orders-clone", node: this.name, candidates, synchronous });
     this.set("pacemaker", "active enabled\n");
+  }
+
+  /** Its description, as rendered where a former primary comes back at boot. */
+  mayComeBack(): void {
+    const { stateDirectory, postgresqlConf, passfile } = this.paths;
+    this.describe({
+      atBoot: {
+        ...{ postgresVersion: 17, restores: 0, walDirectory: "", user: userInfo().username, login: "user=replicator" },
+        dataUnit: `pgha-orders-${this.name}.data.service`,
+        work: join(stateDirectory, "rejoin.lock"),
+        kept: join(stateDirectory, "kept"),
+        log: join(stateDirectory, "rewind.log"),
+        ...{ config: postgresqlConf, passfile },
+      },
+    });
   }
 
   private describe(more: Values): void {
