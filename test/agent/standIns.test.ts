@@ -17,7 +17,14 @@ const limits = { timeout: limitMilliseconds * 2 };
 const link = ["--pgdata", "/var/lib/pgha/orders/data"];
 
 /** As pg_control numbers them. */
-const state = { shutDown: 1, shutDownInRecovery: 2, inArchiveRecovery: 5, inProduction: 6 };
+const state = {
+  shutDown: 1,
+  shutDownInRecovery: 2,
+  shuttingDown: 3,
+  inCrashRecovery: 4,
+  inArchiveRecovery: 5,
+  inProduction: 6,
+};
 
 describe("the agent's pg_ctl", limits, () => {
   it("starts the unit, once it has failed too, and stops it through systemd: the next start has to prove its right", async () => {
@@ -127,6 +134,18 @@ describe("the agent's pg_controldata", limits, () => {
     expect(await seen()).toBe("in production"); // its process died in this boot
     pg1.reboot();
     expect(await seen()).toBe("shut down");
+  });
+
+  it("tells one that died in its crash recovery or shutdown as a primary that died, and once its host was off as one that is stopped", async () => {
+    for (const number of [state.inCrashRecovery, state.shuttingDown]) {
+      pg1.layControl({ state: number });
+      expect(await seen()).toBe("in production");
+    }
+    pg1.reboot();
+    for (const number of [state.inCrashRecovery, state.shuttingDown]) {
+      pg1.layControl({ state: number });
+      expect(await seen()).toBe("shut down");
+    }
   });
 
   it("does so neither while it runs, nor where it was stopped in this boot and did not end as it should", async () => {
