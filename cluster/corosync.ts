@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { corosyncConfPath, corosyncKeyPath } from "../model/pacemaker/corosyncConf.ts";
 import type { SbdFacts } from "../model/pacemaker/sbd.ts";
+import { statusCommand } from "../model/pacemaker/status.ts";
 import { CommandFailed, RemoteError } from "../remote/errors.ts";
 import { writeFile } from "../remote/files.ts";
 import type { RemoteHost, RemoteHosts } from "../remote/host.ts";
@@ -24,6 +25,10 @@ export interface NodeFacts {
   readonly addresses: readonly string[];
   /** Pacemaker's configuration and status as it answers; undefined where it does not. */
   readonly cib: string | undefined;
+  /** What crm_mon prints; undefined where Pacemaker does not run. */
+  readonly status: string | undefined;
+  /** What corosync-cfgtool says of its rings; undefined where Corosync does not run. */
+  readonly rings: string | undefined;
 }
 
 /** Both run, now and at every boot. */
@@ -45,6 +50,10 @@ for program; do command -v "$program" >/dev/null || echo "missing $program"; don
 ip -o addr show 2>/dev/null | awk '{sub("/.*","",$4); print "address " $4}'
 if systemctl -q is-active pacemaker.service && cib=$(timeout 10 cibadmin --query 2>/dev/null); then
   echo "cib $(printf '%s' "$cib" | base64 -w 0)"
+  echo "status $(timeout 10 ${statusCommand.join(" ")} 2>/dev/null | base64 -w 0)"
+fi
+if systemctl -q is-active corosync.service; then
+  echo "rings $(timeout 5 corosync-cfgtool -s 2>/dev/null | base64 -w 0)"
 fi
 true`;
 
@@ -103,6 +112,8 @@ async function lookAtNode(host: RemoteHost, agents: readonly string[]): Promise<
     missing: all("missing"),
     addresses: all("address"),
     cib: decoded("cib"),
+    status: decoded("status"),
+    rings: decoded("rings"),
   };
 }
 

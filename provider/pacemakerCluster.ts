@@ -16,6 +16,7 @@ import {
 import { type CorosyncShape, numberNodes, renderCorosyncConf } from "../model/pacemaker/corosyncConf.ts";
 import { detections } from "../model/pacemaker/declaration.ts";
 import { lacksOf } from "../model/pacemaker/lacks.ts";
+import { clusterProblems } from "../model/pacemaker/problems.ts";
 import { isTwoNode } from "../model/pacemaker/quorum.ts";
 import { refusedChanges } from "../model/pacemaker/refusals.ts";
 import { asProperties, checkInputs } from "./inputs.ts";
@@ -48,6 +49,7 @@ const stateSchema = pacemakerConfiguration.extend({
   unhealthy: texts.optional(),
   unreachable: texts.optional(),
   inMaintenance: z.array(z.string()).optional(),
+  problems: z.array(z.string()).optional(),
 });
 
 /**
@@ -181,6 +183,7 @@ async function look(context: Context, declared: Declared, before: PacemakerState
   const unreachable = Object.fromEntries(
     views.flatMap((view) => (view.reached ? [] : [[view.host, view.reason] as const])),
   );
+  const problems = clusterProblems(declared, reached);
   const conf = Object.fromEntries(reached.map(({ host, conf: text }) => [host, text ?? ""]));
   return asProperties({
     ...declared,
@@ -191,6 +194,7 @@ async function look(context: Context, declared: Declared, before: PacemakerState
     ...(Object.keys(unhealthy).length === 0 ? {} : { unhealthy }),
     ...(Object.keys(unreachable).length === 0 ? {} : { unreachable }),
     ...(cib === undefined || cib.inMaintenance.length === 0 ? {} : { inMaintenance: cib.inMaintenance }),
+    ...(problems.length === 0 ? {} : { problems }),
   });
 }
 
@@ -239,6 +243,7 @@ function noticesOf(news: Declared, olds: Declared, state: PacemakerState): Notic
     ...(changedNodes ? declarationNotices(news) : []),
     ...listed(state.unhealthy, "Corosync or Pacemaker is not as it should be"),
     ...listed(state.unreachable, "not every node could be looked at"),
+    ...problemNotices(state.problems ?? []),
     ...(state.inMaintenance ?? []).map(
       (id): Notice => ({
         level: "warn",
@@ -246,4 +251,10 @@ function noticesOf(news: Declared, olds: Declared, state: PacemakerState): Notic
       }),
     ),
   ];
+}
+
+function problemNotices(problems: readonly string[]): Notice[] {
+  if (problems.length === 0) return [];
+  const heading = "Pacemaker or its network is not as it should be; nothing is changed";
+  return [{ level: "warn", text: [heading, ...problems.map((problem) => `  ${problem}`)].join("\n") }];
 }

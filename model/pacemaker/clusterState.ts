@@ -29,6 +29,8 @@ export interface PacemakerState extends PacemakerConfiguration {
   readonly unreachable?: Texts | undefined;
   /** Clones and groups of ours that Pacemaker leaves alone for now. */
   readonly inMaintenance?: readonly string[] | undefined;
+  /** What keeps it from its work, in words. Told, but no change: `up` cannot mend it. */
+  readonly problems?: readonly string[] | undefined;
 }
 
 const sections = ["properties", "resources", "groups", "clones", "constraints", "fencing", "fencingLevels"] as const;

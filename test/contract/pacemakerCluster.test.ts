@@ -155,6 +155,19 @@ test("a change that somebody else makes in between is kept: ours is made again f
   expect(changed).toHaveLength(3);
 });
 
+test("what no update can mend is told, and is no change", async () => {
+  const bench = await prepare();
+  const { inputs, properties } = await bench.created();
+  expect(properties.problems).toBeUndefined();
+  const { pg1 } = bench.hosts.nodes;
+  const link = (ring: number, state: string) => `LINK ID ${ring} udp\n\tstatus:\n\t\tnodeid:          2:\t${state}\n`;
+  if (pg1 !== undefined) pg1.rings = link(0, "disconnected") + link(1, "connected");
+  const seen = (await bench.engine.read("main", "main", inputs, properties)).properties;
+  const text = "ring 0: pg1 (192.0.2.11) and pg2 (192.0.2.12) do not hear each other";
+  expect(seen.problems).toEqual([text]);
+  expect(await changes(bench, seen, inputs)).toEqual([]);
+});
+
 test("a dead host stops only what must be written there", async () => {
   const bench = await prepare();
   const { inputs, properties } = await bench.created();

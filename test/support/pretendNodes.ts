@@ -11,6 +11,8 @@ export interface PretendNode {
   enabled: boolean;
   reachable: boolean;
   readonly commands: RemoteCommand[];
+  /** What corosync-cfgtool says of its rings. Default: nothing. */
+  rings?: string;
 }
 
 export interface PretendNodes extends RemoteHosts {
@@ -77,7 +79,8 @@ export function createPretendNodes(names: readonly string[]): PretendNodes {
       ]),
       "address 127.0.0.1",
       `address 192.0.2.1${name.slice(2)}`,
-      ...(node.running ? [`cib ${base64(cib)}`] : []),
+      ...(node.running ? [`cib ${base64(cib)}`, `status ${base64(statusOf(cib, names))}`] : []),
+      ...(node.rings === undefined ? [] : [`rings ${base64(node.rings)}`]),
       "",
     ].join("\n");
   }
