@@ -1,7 +1,7 @@
 import { withoutForeignSecrets } from "../model/foreignLines.ts";
 import { endpointsOf, type Group } from "../model/group.ts";
 import type { Configuration, GroupState } from "../model/groupDiff.ts";
-import { memberHealth, slotsInUse } from "../model/health.ts";
+import { fullVolumes, memberHealth, slotsInUse } from "../model/health.ts";
 import { memberPaths } from "../model/names.ts";
 import type { MemberObservation } from "../model/observation.ts";
 import { namedPrimary, observePrimary } from "../model/observedPrimary.ts";
@@ -40,6 +40,7 @@ export function stateOf(
   const named = namedPrimary(observed)?.member;
   const unhealthy = named === undefined ? {} : memberHealth(group, named, observations);
   const inUse = slotsInUse(group, observations);
+  const full = fullVolumes(group, observations);
   const alterSystem: Record<string, Readonly<Record<string, "set">>> = {};
   const configuration: Record<string, Readonly<Record<string, string>>> = {};
   const unreachable: Record<string, string> = {};
@@ -72,6 +73,7 @@ export function stateOf(
     ...(standsBack === undefined ? {} : { standsBack }),
     ...(Object.keys(unhealthy).length === 0 ? {} : { unhealthy }),
     ...(Object.keys(inUse).length === 0 ? {} : { slotsInUse: inUse }),
+    ...(Object.keys(full).length === 0 ? {} : { fullVolumes: full }),
     ...(Object.keys(unreachable).length === 0 ? {} : { unreachable }),
     ...(Object.keys(wrongHostKeys).length === 0 ? {} : { wrongHostKeys }),
     ...(Object.keys(alterSystem).length === 0 ? {} : { alterSystem }),

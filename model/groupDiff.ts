@@ -28,6 +28,8 @@ export interface GroupState {
   readonly unhealthy?: Readonly<Record<string, string>> | undefined;
   /** Slots named as ours, for no member, with which somebody streams all the same. Told, but no change. */
   readonly slotsInUse?: Readonly<Record<string, string>> | undefined;
+  /** Members that have hardly room left. Told, but no change: only an operator can make room. */
+  readonly fullVolumes?: Readonly<Record<string, string>> | undefined;
   /** Members whose host could not be reached, with the reason. Told, but no change. */
   readonly unreachable?: Readonly<Record<string, string>> | undefined;
   /** Members whose host offered another key than the declared one, with both. A change, so that preview and `up` stop. */

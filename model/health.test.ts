@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { empty, primary, standby, stopped, systemIdentifier, unreachable } from "../test/support/observations.ts";
 import { group, member } from "../test/support/shapes.ts";
 import { slot } from "../test/support/switchover.ts";
-import { memberHealth, slotsInUse } from "./health.ts";
+import { fullVolumes, memberHealth, slotsInUse } from "./health.ts";
 import type {
   DirectoryKind,
   Marker,
@@ -83,6 +83,17 @@ describe("a slot of nobody among the members", () => {
     expect(beside(slot("barman", { active: false }))).toBeUndefined();
     expect(beside(slot("pgha_cdc", { active: false, kind: "logical" }))).toBeUndefined();
   });
+});
+
+it("a member with hardly any room left is named with the place, and nobody else", () => {
+  const megabytes = 1024 ** 2;
+  const room = (freeBytes: number, walFreeBytes = freeBytes) =>
+    fullVolumes(group(), [first(), second({}, { freeBytes, walFreeBytes }), unreachable("pg3")]);
+  expect(room(63 * megabytes)).toEqual({
+    pg2: "less than 64 MB free at /var/lib/postgresql/17/orders-pg2; without room for WAL it stops",
+  });
+  expect(room(64 * megabytes)).toEqual({});
+  expect(room(64 * megabytes, 1)).toEqual({}); // no volume of its own for WAL is declared
 });
 
 it("nothing is said of a member whose host was not reached", () => {

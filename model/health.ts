@@ -1,3 +1,4 @@
+import { formatBytes } from "./bytes.ts";
 import type { Group } from "./group.ts";
 import { memberOf, othersOf } from "./group.ts";
 import { slotName, slotPrefix } from "./names.ts";
@@ -103,6 +104,29 @@ export function slotsInUse(group: Group, observations: readonly MemberObservatio
               `${used.map((slot) => slot.name).join(", ")} (\`pulumi up\` drops it once that standby is stopped)`,
             ],
           ];
+    }),
+  );
+}
+
+/** With less, PostgreSQL soon cannot write: four WAL segments of the usual size. */
+const fullBelowBytes = 64 * 1024 ** 2;
+
+/** Members that have hardly room left for their data or their WAL, with where; of hosts that are not reached nothing is known. */
+export function fullVolumes(
+  group: Group,
+  observations: readonly MemberObservation[],
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    reachedMembers(observations).flatMap(({ member, local }) => {
+      const declared = group.members.find(({ name }) => name === member);
+      if (declared === undefined) return [];
+      const { dataDirectory, walDirectory } = declared;
+      const full = [
+        ...(local.freeBytes < fullBelowBytes ? [dataDirectory] : []),
+        ...(walDirectory !== undefined && local.walFreeBytes < fullBelowBytes ? [walDirectory] : []),
+      ];
+      const left = `less than ${formatBytes(fullBelowBytes)} free at`;
+      return full.length === 0 ? [] : [[member, `${left} ${full.join(" and ")}; without room for WAL it stops`]];
     }),
   );
 }

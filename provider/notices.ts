@@ -34,7 +34,7 @@ export function noticesOf(news: DeclaredGroup, olds: DeclaredGroup | undefined, 
 /** Members that are not well, and those of which nothing is known. `repair`: what becomes of the former. */
 export function memberNotices(
   declared: DeclaredGroup,
-  { unhealthy, slotsInUse, unreachable }: GroupState,
+  { unhealthy, slotsInUse, fullVolumes, unreachable }: GroupState,
   repair = "",
 ): Notice[] {
   const all = Object.keys(declared.members).length;
@@ -48,6 +48,7 @@ export function memberNotices(
   return [
     ...listed(unhealthy, `members unhealthy${repair}`),
     ...listed(slotsInUse, "members feed a standby that is no member"),
+    ...listed(fullVolumes, "members have no room left"),
     ...listed(unreachable, "members unreachable; nothing is changed there"),
   ];
 }

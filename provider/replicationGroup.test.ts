@@ -207,6 +207,17 @@ describe("members that are not well", () => {
     ]);
   });
 
+  it("one without room is no change, for only an operator can make some, and a warning says where", () => {
+    const state = { fullVolumes: { pg3: "less than 64 MB free at /data; without room for WAL it stops" } };
+    expect(diff({ state })).toEqual({});
+    expect(notices({ state })).toEqual([
+      {
+        level: "warn",
+        text: "1 of 3 members have no room left\n  pg3: less than 64 MB free at /data; without room for WAL it stops",
+      },
+    ]);
+  });
+
   it("one that is unreachable is no change, and a warning says so", () => {
     const state = { unreachable: { pg3: "no answer within 8 s" } };
     expect(diff({ state })).toEqual({});
