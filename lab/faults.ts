@@ -24,12 +24,27 @@ export async function partitionHost(lab: LabNames, host: HostNames, options: Par
   await must(["nft", `add element bridge ${lab.table} ${set} { ${elements.join(", ")} }`]);
 }
 
-/** This share of all frames from the host is lost, on every network. Lasts until `healHosts`. */
-export async function loseFrames(lab: LabNames, host: HostNames, percent: number): Promise<void> {
-  const rules = networkNames.map(
-    (network) =>
-      `add rule bridge ${lab.table} loss iifname "${host.ports[network]}" numgen random mod 100 < ${percent} drop`,
-  );
+/** Which of a host's frames are lost: those that it sends, those that are sent to it, or both. */
+export type LossDirection = "from" | "to" | "both";
+
+/** By direction, the chain that loses, and what it calls the host's port. */
+const lossChains = { from: ["loss", "iifname"], to: ["loss_to", "oifname"] } as const;
+
+/** This share of all frames of the host is lost, on every network. Lasts until `healHosts`. */
+export async function loseFrames(
+  lab: LabNames,
+  host: HostNames,
+  percent: number,
+  direction: LossDirection,
+): Promise<void> {
+  // nft takes no 100 there.
+  const share = percent >= 100 ? "" : ` numgen random mod 100 < ${percent}`;
+  const rules = (direction === "both" ? (["from", "to"] as const) : [direction]).flatMap((way) => {
+    const [chain, port] = lossChains[way];
+    return networkNames.map(
+      (network) => `add rule bridge ${lab.table} ${chain} ${port} "${host.ports[network]}"${share} drop`,
+    );
+  });
   await must(["nft", "-f", "-"], { stdin: `${rules.join("\n")}\n` });
 }
 
@@ -79,13 +94,14 @@ export function faultsIn(json: string): BridgeFault[] {
       });
     }
     const rule = entry.rule;
-    if (rule?.chain !== "loss" || rule.handle === undefined) continue;
+    const chain = rule?.chain;
+    if (rule === undefined || (chain !== "loss" && chain !== "loss_to") || rule.handle === undefined) continue;
     const port = rule.expr?.map((part) => part.match?.right).find((right) => typeof right === "string");
     const handle = rule.handle;
     faults.push({
       kind: "loss",
       ports: typeof port === "string" ? [port] : [],
-      undo: (table) => `delete rule bridge ${table} loss handle ${handle}`,
+      undo: (table) => `delete rule bridge ${table} ${chain} handle ${handle}`,
     });
   }
   return faults;

@@ -2,7 +2,14 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { UserError } from "../model/fault.ts";
 import { boardFiles, boardPort, boardUser, startBoard, stopBoard } from "./board.ts";
 import { bootCgroups, freezeCgroup, removeLabCgroup } from "./cgroup.ts";
-import { healHosts, limitRate, loseFrames, type PartitionOptions, partitionHost } from "./faults.ts";
+import {
+  healHosts,
+  type LossDirection,
+  limitRate,
+  loseFrames,
+  type PartitionOptions,
+  partitionHost,
+} from "./faults.ts";
 import { eraseHost, killHost, makeHostKey, makeKey, recordPids, runningBoot, startHost } from "./host.ts";
 import { type DebianVersion, imageLayers, type Prepared, removeTree } from "./image.ts";
 import { requireLabMachine } from "./machine.ts";
@@ -71,8 +78,8 @@ export interface Lab {
   partition(host: string, options?: { networks?: readonly NetworkName[]; from?: readonly string[] }): Promise<void>;
   /** Ends partitions, losses and rate limits: of one host, or of all. */
   heal(host?: string): Promise<void>;
-  /** Loses this share of all frames that the host sends. */
-  lose(host: string, percent: number): Promise<void>;
+  /** Loses this share of all frames that the host sends, that are sent to it ("to"), or both. Default "from". */
+  lose(host: string, percent: number, direction?: LossDirection): Promise<void>;
   /** Holds everything sent to the host to this rate. */
   limitRate(host: string, megabitsPerSecond: number): Promise<void>;
   /** Stalls every process of the host where it stands; its kernel goes on acknowledging TCP. */
@@ -288,7 +295,7 @@ export function attachLab(lab: string, report: Report = silent): Lab {
     heal: async (host) => {
       await healHosts(names, host === undefined ? state.hosts.map((one) => namesOf(one.name)) : [namesOf(host)]);
     },
-    lose: async (host, percent) => await loseFrames(names, namesOf(host), percent),
+    lose: async (host, percent, direction = "from") => await loseFrames(names, namesOf(host), percent, direction),
     limitRate: async (host, megabitsPerSecond) => await limitRate(namesOf(host), megabitsPerSecond),
     freeze: async (host) => await freezeCgroup(bootOf(host).path, true),
     thaw: async (host) => await freezeCgroup(bootOf(host).path, false),

@@ -66,8 +66,10 @@ table bridge ${lab.table} {
   chain to_hosts {
     type filter hook postrouting priority 300; policy accept;
     oifname @cut drop
+    jump loss_to
   }
   chain loss { }
+  chain loss_to { }
 }
 `;
 }

@@ -16,7 +16,12 @@ it("the summary: what ran where, and each file's tests with their outcome, in th
           name: "/somewhere/checkout/test/acceptance/rejoin.test.ts",
           status: "failed",
           assertionResults: [
-            { fullName: "one whose host died is rewound", status: "failed", duration: 61_234.5 },
+            {
+              fullName: "one whose host died is rewound",
+              status: "failed",
+              duration: 61_234.5,
+              meta: { measured: "5.2 s without a row" },
+            },
             { fullName: "a rewind that broke off is cloned | beside", status: "skipped" },
           ],
         },
@@ -41,17 +46,17 @@ Begun 2026-01-02T03:04:05.678Z, commit abc1234, 2 cores, 24 GB, Linux 6.1. Writt
 
 ## test/acceptance/explorer.test.ts
 
-| test | outcome | seconds |
-|---|---|---|
-| at random nothing goes wrong either (PGHA_SEED=42) | passed | 12.0 |
-| with one death nothing goes wrong | passed | 0.0 |
+| test | outcome | seconds | measured |
+|---|---|---|---|
+| at random nothing goes wrong either (PGHA_SEED=42) | passed | 12.0 |  |
+| with one death nothing goes wrong | passed | 0.0 |  |
 
 ## test/acceptance/rejoin.test.ts
 
-| test | outcome | seconds |
-|---|---|---|
-| one whose host died is rewound | **failed** | 61.2 |
-| a rewind that broke off is cloned \\| beside | not run |  |
+| test | outcome | seconds | measured |
+|---|---|---|---|
+| one whose host died is rewound | **failed** | 61.2 | 5.2 s without a row |
+| a rewind that broke off is cloned \\| beside | not run |  |  |
 
 ## test/acceptance/zones.test.ts
 

@@ -12,7 +12,7 @@ export interface AcceptanceRun {
   readonly report: VitestReport;
 }
 
-/** Each test's sentence, whether it passed and how long it took; its seed, where its sentence has one. */
+/** Each test's sentence, whether it passed, how long it took and what it measured; its seed, where its sentence has one. */
 export function summaryText({ began, machine, root, report }: AcceptanceRun): string {
   const { cores, memoryGigabytes, kernel, commit } = machine;
   const tests = report.testResults.flatMap((file) => file.assertionResults);
@@ -34,10 +34,14 @@ export function summaryText({ began, machine, root, report }: AcceptanceRun): st
 
 function fileLines(file: VitestReport["testResults"][number]): string[] {
   if (file.assertionResults.length === 0) return ["It could not be loaded."];
-  const rows = file.assertionResults.map(({ fullName, status, duration }) => {
+  const rows = file.assertionResults.map(({ fullName, status, duration, meta }) => {
     const seconds = duration === undefined || duration === null ? "" : (duration / 1000).toFixed(1);
     const outcome = status === "passed" ? "passed" : status === "failed" ? "**failed**" : "not run";
-    return `| ${fullName.replaceAll("|", "\\|")} | ${outcome} | ${seconds} |`;
+    return `| ${[fullName, outcome, seconds, meta?.measured ?? ""].map(cell).join(" | ")} |`;
   });
-  return ["| test | outcome | seconds |", "|---|---|---|", ...rows];
+  return ["| test | outcome | seconds | measured |", "|---|---|---|---|", ...rows];
+}
+
+function cell(text: string): string {
+  return text.replaceAll("|", "\\|");
 }

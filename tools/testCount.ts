@@ -17,6 +17,8 @@ export interface VitestReport {
       readonly fullName: string;
       /** Milliseconds; of a test that was not run there is none. */
       readonly duration?: number | null;
+      /** What the test itself has noted. */
+      readonly meta?: { readonly measured?: string | undefined } | undefined;
     }[];
   }[];
 }

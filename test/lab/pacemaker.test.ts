@@ -2,7 +2,6 @@ import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { boardFiles } from "../../lab/board.ts";
 import type { Lab } from "../../lab/lab.ts";
-import { promotedNodes } from "../../model/pacemaker/status.ts";
 import { waitUntilStreaming } from "../support/byHand.ts";
 import { scriptOnHost } from "../support/labStack.ts";
 import {
@@ -93,25 +92,6 @@ test("a primary whose host dies is fenced, another member is promoted with its a
   expectSafe(verdict);
   expect(verdict.owners?.owners.map(({ owner }) => owner)).toEqual(["pg1", promoted]);
   await comeBack("pg1", promoted);
-});
-
-test("a primary that is cut off is switched off before another member is promoted", async () => {
-  const [from] = promotedNodes(await pacemakerStatus(lab, "pg1"), names.clone);
-  if (from === undefined) throw new Error("nobody is promoted");
-  const observed = await cluster.observeWrites({ virtualIp: lab.virtualIp });
-  const before = await orders(from);
-  const since = Date.now();
-  await lab.partition(from);
-  const promoted = await waitUntilPromoted(lab, from === "pg1" ? "pg2" : "pg1", from, 90);
-  await observed.writer.waitForAcknowledgement(60);
-  console.log(`partition: ${observed.writer.longestGap(since).milliseconds.toFixed(0)} ms without a row`);
-  expect(await orders(from)).toEqual([...before, "ForceOff", "On"]);
-  expect(await fenced(promoted, from)).toBe("success");
-  const verdict = await observed.finish();
-  expectSafe(verdict);
-  expect(verdict.owners?.owners.map(({ owner }) => owner)).toEqual([from, promoted]);
-  await lab.heal(from);
-  await comeBack(from, promoted);
 });
 
 /** What the management board was told to do with this host, in order. */

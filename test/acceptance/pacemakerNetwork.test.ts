@@ -1,0 +1,89 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Lab } from "../../lab/lab.ts";
+import {
+  declarePacemakerCluster,
+  openPacemakerLab,
+  waitUntilPromoted,
+  waitUntilRunning,
+} from "../support/pacemaker.ts";
+import {
+  adoptPrimary,
+  boardOrders,
+  comeBack,
+  fencingOf,
+  ownersIn,
+  promotedMember,
+  serversIn,
+  underWrites,
+  waitUntilOnline,
+} from "../support/pacemakerProof.ts";
+import { expectExit, type TestCluster } from "../support/testCluster.ts";
+
+/* What networks do to three hosts under Pacemaker, with two rings and fencing; the tests go on from each other. */
+let lab: Lab;
+let cluster: TestCluster;
+const hosts = ["pg1", "pg2", "pg3"];
+
+beforeAll(async () => {
+  lab = await openPacemakerLab(3);
+  cluster = await declarePacemakerCluster(lab, "network", { corosync: { rings: ["cluster", "replication"] } });
+  expectExit(await cluster.stack.up(), 0);
+});
+afterAll(async () => {
+  await cluster?.close();
+  await lab?.down();
+});
+
+/** How long a failure lasts, so that everything which would come of it has come. */
+const lasting = 60_000;
+
+const othersOf = (member: string) => hosts.filter((name) => name !== member);
+
+test("a primary that is cut off from everybody for a minute is switched off before another member is promoted", async (context) => {
+  await failsOver(context, (from) => lab.partition(from));
+});
+
+test("a primary that hears, and is not heard: one is writable, the one that the others hear", async (context) => {
+  await failsOver(context, (from) => lab.lose(from, 100, "from"));
+});
+
+test("a primary of whose frames every third is lost, both ways: whatever comes of it, no row is lost, and one is writable", async (context) => {
+  const from = await promotedMember(lab, "pg1");
+  await underWrites(cluster, context, async () => {
+    await lab.lose(from, 30, "both");
+    await pause(lasting);
+    await lab.heal();
+    await waitUntilOnline(lab, "pg1", hosts, 120).catch(() => waitUntilOnline(lab, "pg2", hosts, 30));
+  });
+  const now = await promotedMember(lab, "pg2");
+  context.task.meta.measured += now === from ? "; it stayed primary" : "; another was promoted";
+  for (const other of hosts.filter((name) => name !== now)) {
+    await lab.start(other);
+    await waitUntilRunning(lab, now, other, 120);
+  }
+  await adoptPrimary(cluster, now);
+});
+
+/** The primary's network fails for a minute: it is fenced, another one is promoted, and it comes back by `up`. */
+async function failsOver(
+  context: Parameters<typeof underWrites>[1],
+  fail: (primary: string) => Promise<void>,
+): Promise<void> {
+  const from = await promotedMember(lab, "pg1");
+  const [asked = ""] = othersOf(from);
+  const before = await boardOrders(lab, from);
+  const verdict = await underWrites(cluster, context, async ({ writer }) => {
+    await fail(from);
+    const promoted = await waitUntilPromoted(lab, asked, from, 90);
+    expect(await fencingOf(lab, promoted, from)).toBe("success");
+    await writer.waitForAcknowledgement(60);
+    await pause(lasting);
+    await lab.heal();
+  });
+  const now = await promotedMember(lab, asked);
+  expect(await boardOrders(lab, from)).toEqual([...before, "ForceOff", "On"]);
+  expect(serversIn(verdict)).toEqual([from, now]);
+  expect(ownersIn(verdict)).toEqual([from, now]);
+  await comeBack(cluster, from, now);
+}
