@@ -41,6 +41,13 @@ def to_json(value):
     return "[" + ",".join(to_json(v) for v in value) + "]"
 
 
+def report(severity, text):
+    """To whoever called, and to the system's log, in which Pacemaker's own words stand."""
+    print(text, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.sendto(("<%d>pgha: %s" % (24 + severity, text)).encode(), "/dev/log")
+
+
 def utf16(character):
     data = character.encode("utf-16-be", "replace")
     return struct.unpack(">%dH" % (len(data) // 2), data)

@@ -10,17 +10,10 @@ def elect(path):
     """The agent's `pg_ctl promote`. Returns once this member is in production; else ends with a sentence that says why not."""
     member = read_member(path)
     began = time.monotonic()
-    found = win(member, began) or promote_elected(member, began + ELECTION_SECONDS)
+    found = recorded_refusal(member) or win(member, began) or promote_elected(member, began + ELECTION_SECONDS)
     if found is not None:
         report(3, "%s is not promoted: %s" % (member["member"], found))
         sys.exit(1)
-
-
-def report(severity, text):
-    """To whoever called, and to the system's log, in which Pacemaker's own words stand."""
-    print(text, file=sys.stderr, flush=True)
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
-        log.sendto(("<%d>pgha: %s" % (24 + severity, text)).encode(), "/dev/log")
 
 
 def win(member, began):

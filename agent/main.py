@@ -36,7 +36,14 @@ VERBS = {
 }
 
 # Started by systemd, or by what Pacemaker's agent takes for pg_ctl, with the path of a member's description.
-UNIT_VERBS = {"gate": gate, "started": started, "elect": elect, "return_at_boot": return_at_boot}
+UNIT_VERBS = {
+    "gate": gate,
+    "started": started,
+    "elect": elect,
+    "rep_mode": rep_mode,
+    "rep_mode_standby": rep_mode_standby,
+    "return_at_boot": return_at_boot,
+}
 
 
 def main(words):

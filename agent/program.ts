@@ -18,6 +18,7 @@ const files = [
   "take.py",
   "orders.py",
   "gate.py",
+  "repmode.py",
   "elect.py",
   "atBoot.py",
   "main.py",

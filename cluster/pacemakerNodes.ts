@@ -1,10 +1,11 @@
 import { type Fault, FaultsFound } from "../model/fault.ts";
+import { readCib } from "../model/pacemaker/cib.ts";
 import { fenceId, type PacemakerConfiguration } from "../model/pacemaker/configuration.ts";
 import { belongingOf, type CorosyncShape } from "../model/pacemaker/corosyncConf.ts";
 import { deviceFaults } from "../model/pacemaker/fenceMetadata.ts";
 import { sbdFaults } from "../model/pacemaker/sbd.ts";
 import type { RemoteHost, RemoteHosts } from "../remote/host.ts";
-import { applyConfiguration, waitUntilJoined, waitUntilNothingLeft } from "./cib.ts";
+import { applyConfiguration, queryCib, waitUntilJoined, waitUntilNothingLeft } from "./cib.ts";
 import {
   agentMetadata,
   clearDefaultCluster,
@@ -16,6 +17,7 @@ import {
   removeCorosync,
   startServices,
 } from "./corosync.ts";
+import { manageAfterChange, settleNewlyDriven, standBackForChange } from "./managers/redrive.ts";
 import type { Reporter } from "./reporter.ts";
 
 /** One Pacemaker cluster as it should be. */
@@ -134,11 +136,17 @@ export async function bringUpPacemaker(
   await waitUntilJoined(speaker, names, joinLimitSeconds);
   await forgetFormerNodes(speaker, wanted);
   reporter.progress("giving Pacemaker its configuration");
+  const { own: live } = readCib(await queryCib(speaker), []);
+  const redriven = await standBackForChange(hosts, speaker, live, wanted.configuration);
   const changed = await applyConfiguration(speaker, wanted.configuration, wanted.former?.properties ?? []);
   if (changed) {
     reporter.progress("waiting until Pacemaker has done what it was told");
     await waitUntilNothingLeft(speaker, settleLimitSeconds);
   }
+  if (redriven.length > 0)
+    reporter.progress("Pacemaker manages again, by another agent or with other parameters of it");
+  await manageAfterChange(redriven);
+  await settleNewlyDriven(hosts, speaker, live, wanted.configuration);
   return speaker;
 }
 

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { duration } from "./duration.ts";
 import { type MaintenanceWindow, maintenanceWindowSchema } from "./maintenanceWindow.ts";
+import { type DeclaredPgsql, pgsqlParametersSchema } from "./pacemaker/pgsqlParameters.ts";
 import { absolutePath, addressWithPrefix, expected, hostName, port } from "./schema.ts";
 
 /** Major versions whose packages and settings we know. Proved on hosts: 15 and 17. */
@@ -82,8 +83,10 @@ const failoverSchema = z.discriminatedUnion(
     z.strictObject({
       /** "pacemaker": Corosync and Pacemaker detect, fence and promote, and own the virtual IPs. */
       manager: z.literal("pacemaker"),
-      /** The resource agent. Default "paf", the only one in this version. */
-      agent: z.enum(["paf"], expected('"paf"', "The agent pgsql is not available in this version.")).default("paf"),
+      /** The resource agent: "paf" (default), or "pgsql", ocf:heartbeat:pgsql, for two members. */
+      agent: z.enum(["paf", "pgsql"], expected('"paf" or "pgsql"', "Write one of the two.")).default("paf"),
+      /** Parameters of the agent pgsql. Default: its own. */
+      pgsql: pgsqlParametersSchema.optional(),
       /** Which entry of pgha:pacemaker it belongs to. Default: the only one. */
       corosync: hostName.optional(),
       /**
@@ -243,6 +246,12 @@ export interface ClusterDeclaration
         readonly corosync: string;
         /** Only where it is declared. */
         readonly autoRejoin?: true;
+      }
+    | {
+        readonly manager: "pacemaker";
+        readonly agent: "pgsql";
+        readonly corosync: string;
+        readonly pgsql: DeclaredPgsql;
       };
   /** Addresses that move with the primary, by what they are for. */
   readonly virtualIps: Readonly<

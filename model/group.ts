@@ -3,6 +3,7 @@ import { type ClusterDeclaration, type Limits, limitsSchema, type MemberDeclarat
 import { duration } from "./duration.ts";
 import { type MaintenanceWindow, maintenanceWindowSchema } from "./maintenanceWindow.ts";
 import type { Endpoint } from "./observedPrimary.ts";
+import { declaredPgsqlSchema } from "./pacemaker/pgsqlParameters.ts";
 import type { ClusterShape } from "./rendering.ts";
 
 /**
@@ -32,20 +33,31 @@ export interface Group extends ClusterShape {
   readonly limits: Limits;
 }
 
-const failoverInputs = z.discriminatedUnion("manager", [
+const pacemakerInputs = {
+  /** Corosync and Pacemaker. */
+  manager: z.literal("pacemaker"),
+  /** Name of the Corosync cluster. */
+  corosync: z.string(),
+};
+
+const failoverInputs = z.union([
   z.object({
     /** Nobody. */
     manager: z.literal("none"),
   }),
   z.object({
-    /** Corosync and Pacemaker. */
-    manager: z.literal("pacemaker"),
-    /** The resource agent. */
+    ...pacemakerInputs,
+    /** The resource agent ocf:heartbeat:pgsqlms. */
     agent: z.literal("paf"),
-    /** Name of the Corosync cluster. */
-    corosync: z.string(),
     /** A former primary comes back when its host boots, without `pulumi up`. Default: it does not. */
     autoRejoin: z.literal(true).optional(),
+  }),
+  z.object({
+    ...pacemakerInputs,
+    /** The resource agent ocf:heartbeat:pgsql. */
+    agent: z.literal("pgsql"),
+    /** Its parameters. */
+    pgsql: declaredPgsqlSchema,
   }),
 ]);
 

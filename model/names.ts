@@ -9,6 +9,8 @@ export interface MemberPaths {
   readonly rejoinUnit: string;
   readonly postgresqlConf: string;
   readonly roleConf: string;
+  /** Under the agent pgsql: what it decided of synchronous commit. Read after roleConf; absent: as declared. */
+  readonly repMode: string;
   readonly hba: string;
   readonly ident: string;
   readonly passfile: string;
@@ -55,6 +57,7 @@ export function memberPaths(cluster: string, member: string): MemberPaths {
     rejoinUnit: `pgha-${cluster}-${member}.rejoin.service`,
     postgresqlConf: `${configDirectory}/postgresql.conf`,
     roleConf: `${configDirectory}/role.conf`,
+    repMode: `${configDirectory}/rep_mode.conf`,
     hba: `${configDirectory}/pg_hba.conf`,
     ident: `${configDirectory}/pg_ident.conf`,
     passfile: `${configDirectory}/passfile`,

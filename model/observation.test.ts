@@ -124,6 +124,7 @@ it("everything of a member has its place by the names of cluster and member", ()
     rejoinUnit: "pgha-orders-pg-1.rejoin.service",
     postgresqlConf: "/etc/pgha/orders/pg-1/postgresql.conf",
     roleConf: "/etc/pgha/orders/pg-1/role.conf",
+    repMode: "/etc/pgha/orders/pg-1/rep_mode.conf",
     hba: "/etc/pgha/orders/pg-1/pg_hba.conf",
     ident: "/etc/pgha/orders/pg-1/pg_ident.conf",
     passfile: "/etc/pgha/orders/pg-1/passfile",

@@ -9,6 +9,7 @@ import {
   startGatePath,
 } from "./names.ts";
 import { pacemakerNames } from "./pacemaker/names.ts";
+import type { DeclaredPgsql } from "./pacemaker/pgsqlParameters.ts";
 import { booleanOf } from "./parameters.ts";
 import { render } from "./template.ts";
 
@@ -22,12 +23,18 @@ export interface ClusterShape {
   readonly synchronous: Synchronous;
   readonly slotSizeLimit: string;
   /** Who fails over when a host dies. */
-  readonly failover: { readonly manager: "none" | "pacemaker"; readonly autoRejoin?: true | undefined };
+  readonly failover: DrivingManager;
   /** Addresses that move with the primary, by what they are for. */
   readonly virtualIps: Readonly<Record<string, VirtualIp>>;
   /** Operating-system users that may be postgres on the Unix socket: root and the SSH users. */
   readonly socketUsers: readonly string[];
 }
+
+/** Who fails over, as far as a cluster's files know of him. */
+export type DrivingManager =
+  | { readonly manager: "none" }
+  | { readonly manager: "pacemaker"; readonly agent: "paf"; readonly autoRejoin?: true | undefined }
+  | { readonly manager: "pacemaker"; readonly agent: "pgsql"; readonly pgsql: DeclaredPgsql };
 
 /** One address that moves with the primary. */
 export interface VirtualIp {
@@ -85,6 +92,7 @@ export function renderPostgresqlConf(shape: ClusterShape, member: MemberDeclarat
     slotSizeLimit: shape.slotSizeLimit,
     logDirectory: paths.logDirectory,
     roleConf: paths.roleConf,
+    ...(pgsqlMode(shape) === "sync" ? { repMode: paths.repMode } : {}),
     parameters: Object.entries(shape.parameters)
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([name, value]) => ({ name, value: quoted(value) })),
@@ -132,7 +140,7 @@ export function renderUnit(shape: ClusterShape, member: MemberDeclaration): stri
 
 /** The unit that lets a former primary come back at boot; undefined where that is not declared. */
 export function renderRejoinUnit(shape: ClusterShape, member: MemberDeclaration): string | undefined {
-  if (shape.failover.autoRejoin !== true) return undefined;
+  if (!comesBack(shape)) return undefined;
   return render("systemd/rejoin.service.hbs", {
     cluster: shape.cluster,
     member: member.name,
@@ -186,7 +194,7 @@ function renderMember(shape: ClusterShape, member: MemberDeclaration): string {
       port: other.sshPort,
     })),
     ...(shape.failover.manager === "pacemaker" ? driven(shape, member) : {}),
-    ...(shape.failover.autoRejoin === true ? { atBoot: returnAtBoot(shape, member) } : {}),
+    ...(comesBack(shape) ? { atBoot: returnAtBoot(shape, member) } : {}),
   };
   return `${JSON.stringify(description, undefined, 1)}\n`;
 }
@@ -200,6 +208,7 @@ function driven(shape: ClusterShape, member: MemberDeclaration) {
     node: member.host,
     candidates: shape.members.filter(({ candidate }) => candidate).map(({ name }) => name),
     synchronous: synchronousRule(shape.synchronous),
+    ...(pgsqlMode(shape) === undefined ? {} : { repMode: pgsqlMode(shape), repModeConf: repModeConf(shape, member) }),
   };
 }
 
@@ -220,6 +229,20 @@ function returnAtBoot(shape: ClusterShape, member: MemberDeclaration) {
     log: paths.rewindLog,
     login: `user=${replicationRole} application_name=${member.name} ${deadPeerOptions}`,
   };
+}
+
+/** Whether a former primary comes back when its host boots. */
+function comesBack({ failover }: ClusterShape): boolean {
+  return failover.manager === "pacemaker" && failover.agent === "paf" && failover.autoRejoin === true;
+}
+
+function repModeConf({ cluster }: ClusterShape, member: MemberDeclaration): string {
+  return memberPaths(cluster, member.name).repMode;
+}
+
+/** Under the agent pgsql; undefined under any other. */
+function pgsqlMode({ failover }: ClusterShape): "sync" | "async" | undefined {
+  return failover.manager === "pacemaker" && failover.agent === "pgsql" ? failover.pgsql.rep_mode : undefined;
 }
 
 function synchronousRule(synchronous: Synchronous): { mode: "off" | "quorum" | "priority"; k: number } {
@@ -278,6 +301,12 @@ export function renderRole(shape: ClusterShape, member: MemberDeclaration, role:
 /** A connection whose other end has lost its power is given up within seconds, not within the kernel's hours. */
 export const deadPeerOptions = "tcp_user_timeout=5000 keepalives_idle=5 keepalives_interval=2 keepalives_count=3";
 
+function conninfoOption({ failover }: ClusterShape): string[] {
+  if (failover.manager !== "pacemaker" || failover.agent !== "pgsql") return [];
+  const { primary_conninfo_opt: option } = failover.pgsql;
+  return option === "" ? [] : [option];
+}
+
 /** A multi-host list that only a writable member satisfies: a standby finds the new primary by itself. */
 export function primaryConninfo(shape: ClusterShape, member: MemberDeclaration, upstream: "any" | string): string {
   const others = shape.members.filter(
@@ -294,5 +323,6 @@ export function primaryConninfo(shape: ClusterShape, member: MemberDeclaration, 
     ...(upstream === "any" ? ["target_session_attrs=read-write"] : []),
     "connect_timeout=3",
     deadPeerOptions,
+    ...conninfoOption(shape),
   ].join(" ");
 }

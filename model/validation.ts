@@ -2,6 +2,8 @@ import type { HostDeclaration, Networks, Surroundings } from "./connections.ts";
 import type { ClusterDeclaration, MemberDeclaration, UncheckedCluster, VirtualIps } from "./declaration.ts";
 import type { Fault } from "./fault.ts";
 import { defaultDataDirectory, memberPaths } from "./names.ts";
+import { declarePgsql } from "./pacemaker/pgsqlParameters.ts";
+import { pgsqlFaults } from "./pacemaker/pgsqlRules.ts";
 import { parameterFaults } from "./parameters.ts";
 import { contains, network, type Reading, show, within } from "./schema.ts";
 
@@ -42,6 +44,7 @@ export function validateClusters(
     }
     faults.push(...replicationParameterFaults(cluster));
     faults.push(...eraseFaults(cluster));
+    faults.push(...pgsqlFaults({ ...cluster, directories: members.flatMap(directoriesOf) }));
     const clientNetworks = resolveNetworks(cluster, surroundings, faults);
     if (value !== undefined) parsed.push(clusterDeclaration(name, value, members, clientNetworks, corosyncs));
   }
@@ -57,33 +60,43 @@ function clusterDeclaration(
   clientNetworks: readonly string[],
   corosyncs: readonly string[],
 ): ClusterDeclaration {
-  const { eraseConfirmation, maintenanceWindow, failover, virtualIps, ...rest } = cluster;
+  const { eraseConfirmation, maintenanceWindow, virtualIps, ...rest } = cluster;
   return {
     ...rest,
     name,
     members,
-    failover: failoverDeclaration(failover, corosyncs),
+    failover: declaredFailover(name, cluster, corosyncs),
     virtualIps: declaredAddresses(virtualIps),
-    parameters: Object.fromEntries(
-      Object.entries(cluster.parameters).map(([key, value]) => [key, parameterText(value)]),
-    ),
+    parameters: {
+      ...Object.fromEntries(Object.entries(cluster.parameters).map(([key, value]) => [key, parameterText(value)])),
+      ...recoveryParameters(cluster),
+    },
     clientNetworks,
     ...(eraseConfirmation === undefined ? {} : { eraseConfirmation }),
     ...(maintenanceWindow === undefined ? {} : { maintenanceWindow }),
   };
 }
 
-/** What was not declared is not there: a state of an earlier version has nothing of it either. */
-function failoverDeclaration(
-  failover: UncheckedCluster["failover"],
+function declaredFailover(
+  name: string,
+  { failover, synchronous }: UncheckedCluster,
   corosyncs: readonly string[],
 ): ClusterDeclaration["failover"] {
   if (failover.manager === "none") return failover;
-  const { autoRejoin, ...rest } = failover;
+  const { manager, agent, pgsql, autoRejoin } = failover;
+  const corosync = corosyncOf(failover.corosync, corosyncs);
+  // What was not declared is not there: a state of an earlier version has nothing of it either.
+  if (agent === "paf") return { manager, agent, corosync, ...(autoRejoin ? { autoRejoin } : {}) };
+  return { manager, agent, corosync, pgsql: declarePgsql(name, synchronous !== "off", pgsql) };
+}
+
+/** What the agent pgsql is told of archived WAL is PostgreSQL's own setting. */
+function recoveryParameters({ failover }: UncheckedCluster): Record<string, string> {
+  if (failover.manager === "none" || failover.agent !== "pgsql") return {};
+  const { restore_command = "", archive_cleanup_command = "" } = failover.pgsql ?? {};
   return {
-    ...rest,
-    corosync: corosyncOf(failover.corosync, corosyncs),
-    ...(autoRejoin ? { autoRejoin } : {}),
+    ...(restore_command === "" ? {} : { restore_command }),
+    ...(archive_cleanup_command === "" ? {} : { archive_cleanup_command }),
   };
 }
 
@@ -101,6 +114,11 @@ function declaredAddresses(declared: VirtualIps): ClusterDeclaration["virtualIps
       return [[kind, { address, prefix, ...(nic === undefined ? {} : { nic }) }]];
     }),
   );
+}
+
+/** Where its data lies. */
+function directoriesOf({ dataDirectory, walDirectory }: MemberDeclaration): string[] {
+  return walDirectory === undefined ? [dataDirectory] : [dataDirectory, walDirectory];
 }
 
 function parameterText(value: string | number | boolean): string {

@@ -19,16 +19,20 @@ export async function readStandIns(host: RemoteHost, { files, link }: StandIns):
 /* A directory there is not ours to replace. */
 const linkScript = `
 set -eu
-programs=$1 link=$2 target=$3
+programs=$1 link=$2 target=$3 configuration=$4
 install -d -o root -g root -m 0755 "$programs"
 if [ -e "$link" ] && [ ! -L "$link" ]; then echo "taken"; exit 0; fi
 [ "$(readlink "$link" || true)" = "$target" ] || ln -sfnT "$target" "$link"
+[ -e "$configuration" ] || install -m 0600 /dev/null "$configuration"
 echo linked`;
 
 /** Before Pacemaker's agent is told to use them. Errors: `UserError` where something else has the place of the link. */
-export async function layStandIns(host: RemoteHost, { directory, files, link, target }: StandIns): Promise<void> {
+export async function layStandIns(
+  host: RemoteHost,
+  { directory, files, link, target, configuration }: StandIns,
+): Promise<void> {
   const said = await host.must({
-    argv: ["sh", "-c", linkScript, "sh", directory, link, target],
+    argv: ["sh", "-c", linkScript, "sh", directory, link, target, configuration],
     limitSeconds: 30,
     purpose: `lay what Pacemaker's agent works with at ${directory}`,
   });
@@ -37,9 +41,7 @@ export async function layStandIns(host: RemoteHost, { directory, files, link, ta
       `${host.name}: found something that is no link at ${link}, expected nothing, or the link to ${target}.\n  Nothing was changed there. Move it away, then run \`pulumi up\` again.`,
     );
   }
-  await Promise.all(
-    files.map((file) => writeFile(host, { ...file, owner: "root", group: "root", mode: "0755", limitSeconds: 20 })),
-  );
+  await Promise.all(files.map((file) => writeFile(host, { ...file, owner: "root", group: "root", limitSeconds: 20 })));
 }
 
 /*
@@ -51,7 +53,7 @@ set -eu
 programs=$1 link=$2; shift 2
 if systemctl is-active --quiet pacemaker; then
   if ! resources=$(cibadmin --query --scope resources 2>/dev/null); then echo used; exit 0; fi
-  case $resources in *"\\"$programs\\""*) echo used; exit 0 ;; esac
+  case $resources in *"\\"$programs"[\\"/]*) echo used; exit 0 ;; esac
 fi
 rm -f -- "$@"
 [ ! -L "$link" ] || rm -f -- "$link"
@@ -59,9 +61,12 @@ rm -f -- "$@"
 echo removed`;
 
 /** False where Pacemaker still uses them. */
-export async function removeStandIns(host: RemoteHost, { directory, files, link }: StandIns): Promise<boolean> {
+export async function removeStandIns(
+  host: RemoteHost,
+  { directory, files, link, configuration }: StandIns,
+): Promise<boolean> {
   const said = await host.must({
-    argv: ["sh", "-c", removeScript, "sh", directory, link, ...files.map(({ path }) => path)],
+    argv: ["sh", "-c", removeScript, "sh", directory, link, ...files.map(({ path }) => path), configuration],
     limitSeconds: 40,
     purpose: `remove what Pacemaker's agent worked with at ${directory}`,
   });

@@ -1,5 +1,6 @@
 import type { ClusterDeclaration } from "../declaration.ts";
 import { paf } from "./paf.ts";
+import { pgsqlAgent } from "./pgsql.ts";
 import type { PacemakerResource, Texts } from "./resource.ts";
 
 /** A resource agent that drives PostgreSQL: what Pacemaker has to be told for it. */
@@ -11,6 +12,6 @@ export interface ResourceAgent {
 }
 
 /** The agent that a cluster under Pacemaker declares. */
-export function agentOf(_cluster: ClusterDeclaration): ResourceAgent {
-  return paf;
+export function agentOf({ failover }: ClusterDeclaration): ResourceAgent {
+  return failover.manager === "pacemaker" && failover.agent === "pgsql" ? pgsqlAgent(failover.pgsql) : paf;
 }

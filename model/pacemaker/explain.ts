@@ -1,3 +1,4 @@
+import { explainPgsqlNode } from "./explainPgsql.ts";
 import { infinity, type PacemakerNode, type PacemakerStatus, type RunningStatus, scoreOf } from "./status.ts";
 
 /** The node attribute in which the agent keeps the promotion score of a resource. It outlives restarts. */
@@ -45,10 +46,13 @@ function rankOf(score: number): number {
 export function unpromotable(status: RunningStatus, resources: readonly string[]): string[] {
   return status.resources
     .filter(({ id, clone, role }) => resources.includes(id) && clone !== undefined && role === "Unpromoted")
-    .flatMap(({ id, nodes }) =>
+    .flatMap(({ id, agent, nodes }) =>
       nodes.flatMap((node) => {
-        const score = status.nodeAttributes[node]?.[scoreAttribute(id)];
-        return scoreOf(score ?? "") > 0 ? [] : [`${node} ${explainScore(score)}`];
+        const attributes = status.nodeAttributes[node] ?? {};
+        const score = attributes[scoreAttribute(id)];
+        if (scoreOf(score ?? "") > 0) return [];
+        const why = agent === "ocf:heartbeat:pgsql" ? explainPgsqlNode(id, attributes) : explainScore(score);
+        return [`${node} ${why}`];
       }),
     );
 }

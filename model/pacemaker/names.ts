@@ -12,6 +12,10 @@ export interface PacemakerNames {
   readonly programs: string;
   /** What the agent takes for the data directory, the same path on every host: a link to the member's own. */
   readonly dataLink: string;
+  /** Where the agent pgsql keeps its own files, unless declared otherwise. */
+  readonly agentDirectory: string;
+  /** What the agent pgsql takes for postgresql.conf: it adds lines of its own there, which PostgreSQL never reads. */
+  readonly agentConfiguration: string;
 }
 
 export function pacemakerNames(cluster: string): PacemakerNames {
@@ -22,6 +26,8 @@ export function pacemakerNames(cluster: string): PacemakerNames {
     readersGroup: `pgha-${cluster}-readers`,
     programs: `/etc/pgha/${cluster}/pacemaker`,
     dataLink: `/var/lib/pgha/${cluster}/data`,
+    agentDirectory: `/var/lib/pgha/${cluster}/pgsql`,
+    agentConfiguration: `/var/lib/pgha/${cluster}/pgsql.conf`,
   };
 }
 

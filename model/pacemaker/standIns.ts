@@ -11,7 +11,10 @@ export interface DrivenMember {
   readonly programs: string;
 }
 
-/** What the agent PAF takes for PostgreSQL's programs: the texts of its `bindir`, by name. It asks and orders as root. */
+/**
+ * What the agent takes for PostgreSQL's programs, by name: all of PAF's `bindir`; the agent pgsql uses psql and pg_ctl of them.
+ * It asks and orders as root.
+ */
 export function renderStandIns({ cluster, member, dataDirectory, programs }: DrivenMember): Record<string, string> {
   const { unit, memberFile, postgresqlConf, pass } = memberPaths(cluster, member);
   const program = (name: string, after = "") => render("pacemaker/program.hbs", { program: name, programs, after });
@@ -30,11 +33,13 @@ export function renderStandIns({ cluster, member, dataDirectory, programs }: Dri
 export interface StandIns {
   /** Its `bindir`. */
   readonly directory: string;
-  readonly files: readonly { readonly path: string; readonly content: string }[];
+  readonly files: readonly { readonly path: string; readonly content: string; readonly mode: "0755" | "0644" }[];
   /** Its `pgdata`: the same path on every host. */
   readonly link: string;
   /** Where the link leads. */
   readonly target: string;
+  /** What the agent pgsql takes for postgresql.conf: empty, and for the agent to write in. */
+  readonly configuration: string;
 }
 
 export function standInsOf(driven: DrivenMember): StandIns {
@@ -42,8 +47,20 @@ export function standInsOf(driven: DrivenMember): StandIns {
   const files = Object.entries(renderStandIns(driven)).map(([name, content]) => ({
     path: `${names.programs}/${name}`,
     content,
+    mode: "0755" as const,
   }));
-  return { directory: names.programs, files, link: names.dataLink, target: driven.dataDirectory };
+  const tmpfiles = {
+    path: `/etc/tmpfiles.d/pgha-${driven.cluster}-${driven.member}.conf`,
+    content: render("pacemaker/tmpfiles.hbs", { dataDirectory: driven.dataDirectory }),
+    mode: "0644" as const,
+  };
+  return {
+    directory: names.programs,
+    files: [...files, tmpfiles],
+    link: names.dataLink,
+    target: driven.dataDirectory,
+    configuration: names.agentConfiguration,
+  };
 }
 
 /** What is laid, in words whose digest tells whether it is as it should be. */

@@ -207,10 +207,10 @@ describe("refused is", () => {
       ],
     ],
     [
-      "an agent of later",
-      { orders: { failover: { manager: "pacemaker", agent: "pgsql" } } },
+      "an agent that is none",
+      { orders: { failover: { manager: "pacemaker", agent: "patroni" } } },
       [
-        'pgha:clusters.orders.failover.agent: found pgsql, expected "paf". The agent pgsql is not available in this version.',
+        'pgha:clusters.orders.failover.agent: found patroni, expected "paf" or "pgsql". Write one of the two.',
         "pgha:pacemaker.main: found no cluster that fails over by it, expected at least one with failover: { manager: pacemaker }. Write that in a cluster, or remove this entry.",
       ],
     ],

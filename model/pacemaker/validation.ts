@@ -118,7 +118,7 @@ function clusterFaults(
       remedy: "Declare it there, or name one of them.",
     });
   }
-  if (failover.autoRejoin && rejoin === "manual") {
+  if (failover.agent === "paf" && failover.autoRejoin && rejoin === "manual") {
     faults.push({
       path: at("failover", "autoRejoin"),
       found: "true, and rejoin: manual",

@@ -63,7 +63,7 @@ describe("the agent's pg_ctl", limits, () => {
   it("does nothing that it does not know", async () => {
     expect(await pg1.standIn("pg_ctl", ...link, "initdb").exit).toEqual({
       code: 1,
-      stderr: `pg_ctl: found ${[...link, "initdb"].join(" ")}, expected start, stop, status or promote.\n`,
+      stderr: `pg_ctl: found ${[...link, "initdb"].join(" ")}, expected start, stop, status, promote or reload.\n`,
     });
     expect(pg1.calls()).toEqual([]);
   });

@@ -48,7 +48,8 @@ beforeEach(() => {
   const programs = join(directory, "etc", "pacemaker");
   standIns = {
     directory: programs,
-    files: files.map(({ path, content }) => ({ path: join(programs, path.split("/").at(-1) ?? ""), content })),
+    files: files.map(({ path, ...file }) => ({ ...file, path: join(programs, path.split("/").at(-1) ?? "") })),
+    configuration: join(directory, "pgsql.conf"),
     link: join(directory, "data"),
     target,
   };
@@ -62,7 +63,8 @@ describe("what Pacemaker's agent works with", () => {
     await layStandIns(host(), standIns);
     await layStandIns(host(), standIns);
     expect(await readStandIns(host(), standIns)).toEqual(standInTexts(standIns));
-    for (const { path } of standIns.files) expect(statSync(path).mode & 0o777).toBe(0o755);
+    for (const { path, mode } of standIns.files) expect(statSync(path).mode & 0o777).toBe(Number.parseInt(mode, 8));
+    expect(statSync(standIns.configuration).size).toBe(0);
     expect(lstatSync(standIns.link).isSymbolicLink()).toBe(true);
   });
 

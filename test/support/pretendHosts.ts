@@ -177,6 +177,14 @@ export class PretendHost {
     });
   }
 
+  /** The same under the agent pgsql, as one of two members. */
+  putUnderPgsql(repMode: "sync" | "async"): void {
+    this.putUnderPacemaker(["pg1", "pg2"], repMode === "sync" ? { mode: "priority", k: 1 } : { mode: "off", k: 0 });
+    this.describe({ repMode, repModeConf: this.paths.repMode });
+    const { peers } = JSON.parse(readFileSync(this.memberFile, "utf8")) as { peers: { member: string }[] };
+    this.describe({ peers: peers.filter(({ member }) => member !== "pg3") });
+  }
+
   private describe(more: Values): void {
     const description = JSON.parse(readFileSync(this.memberFile, "utf8")) as Values;
     replace(this.memberFile, JSON.stringify({ ...description, ...more }));

@@ -1,0 +1,136 @@
+# --- rep_mode: what Pacemaker's agent pgsql wants of synchronous commit is done here, where no acknowledged row is at stake
+
+DECLARED = "# Pacemaker's agent pgsql: a standby is there, and commits wait for it as declared.\n"
+RELAXED = "# Pacemaker's agent pgsql: no standby is there, and no commit waits for one.\nsynchronous_standby_names = ''\n"
+CONFIRMED_SECONDS = 5
+AGENT_DIRECTORY = os.environ.get("OCF_RESKEY_tmpdir", "")  # where the agent pgsql keeps its files
+# What lets the agent promote a member.
+PROMOTABLE = {"sync": ("LATEST", "STREAMING|SYNC"), "async": ("LATEST", "STREAMING|SYNC", "STREAMING|ASYNC")}
+
+
+def rep_mode(path):
+    """The agent's `pg_ctl reload`, and a part of its start. It has written its wish, and takes it for done when this ends; where
+    it must not be done now, the wish is made what is, and the agent comes back with it after its next look."""
+    member = read_member(path)
+    if member.get("repMode") == "sync":
+        follow_wish(member, os.path.join(AGENT_DIRECTORY, "rep_mode.conf"))
+
+
+def rep_mode_standby(path):
+    """Before an orchestrator promotes this member: it begins with synchronous commit as declared. Nothing on a primary."""
+    member = read_member(path)
+    if member.get("repMode") == "sync" and not is_primary(member):
+        lay_rule(member, DECLARED)
+
+
+def follow_wish(member, wish):
+    if wants_standby(read_text(wish)):
+        if not tighten(member):
+            relax(member)
+            write_wish(member, wish, False)
+        return
+    if not is_primary(member):
+        relax(member)  # of no consequence before it is promoted, and the agent refuses to start it otherwise
+        return
+    refused = relax_refusal(member, managers_view())
+    if refused is None:
+        relax(member)
+        report(6, "commits on %s no longer wait for a standby" % member["member"])
+    else:
+        write_wish(member, wish, True)
+        report(4, "commits on %s go on waiting for a standby: %s" % (member["member"], refused))
+
+
+def wants_standby(text):
+    """`synchronous_standby_names = '"pg2"'`, or nothing between the quotes."""
+    return re.search(r"synchronous_standby_names *= *'[^']", text or "") is not None
+
+
+def write_wish(member, wish, standby):
+    names = '"%s"' % member["peers"][0]["member"] if standby else ""
+    with open(wish, "w", encoding="utf-8") as file:
+        file.write("synchronous_standby_names = '%s'\n" % names)
+
+
+def relax(member):
+    lay_rule(member, RELAXED)
+
+
+def tighten(member):
+    """True once a commit was confirmed by a standby: so everything before it was."""
+    lay_rule(member, DECLARED)
+    sql, deadline = Sql(member), time.monotonic() + CONFIRMED_SECONDS
+    try:
+        while time.monotonic() < deadline:
+            if sql.ask("select count(*) from pg_stat_replication where sync_state in ('sync', 'quorum')", 2) == "1":
+                time.sleep(0.2)  # the postmaster's other processes read the rule as well
+                return sql.ask("select pg_logical_emit_message(true, 'pgha', 'rep_mode')", CONFIRMED_SECONDS) is not None
+            time.sleep(0.1)
+    finally:
+        sql.close()
+    return False
+
+
+def lay_rule(member, text):
+    path = member["repModeConf"]
+    if read_text(path) != text:
+        # PostgreSQL reads it as its own user
+        write_durably(path, text, os.stat(member["roleConf"]))
+    reload_member(member)
+
+
+def reload_member(member):
+    pid = postmaster_pid(member)
+    if pid is not None:
+        os.kill(pid, signal.SIGHUP)
+
+
+def managers_view():
+    """What Pacemaker says on this host; "" where it does not answer."""
+    try:
+        code, text = run(["crm_mon", "--one-shot", "--include=attributes", "--output-as=xml"], 10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return text if code == 0 else ""
+
+
+def data_status(member, view, node):
+    """History as the agent keeps it; "" where it never was written."""
+    name = re.escape(member["resource"][: -len("-clone")] + "-data-status")
+    part = re.search(r"<node_attributes>(.*?)</node_attributes>", view, re.DOTALL)
+    own = re.search(r'<node name="%s">(.*?)</node>' % re.escape(node), part[1] if part else "", re.DOTALL)
+    found = re.search(r'<attribute name="%s" value="([^"]*)"' % name, own[1] if own else "")
+    return found[1] if found else ""
+
+
+def relax_refusal(member, view):
+    """Why a commit must not be acknowledged without a standby; None where no standby can be promoted any more. That must be
+    recorded where each of them reads it: in a cluster configuration with quorum, by a node that takes part, or is off."""
+    if re.search(r'<current_dc\b[^>]*\bwith_quorum="true"', view) is None:
+        return "Pacemaker has no quorum on this host, or does not answer"
+    for peer in member["peers"]:
+        node = peer["member"]
+        status = data_status(member, view, node)
+        if status in PROMOTABLE["sync"]:
+            return "Pacemaker may still promote %s (%s)" % (node, status)
+        words = re.search(r'<node\b([^>]*\bname="%s"[^>]*\bonline="[^>]*)' % re.escape(node), view)
+        if words is None or 'unclean="true"' in words[1] or 'pending="true"' in words[1]:
+            return "whether %s is off is not known" % node
+    return None
+
+
+def recorded_refusal(member):
+    """Why the agent's own records forbid that this member is promoted; None where they do not. They are history: that they
+    allow it proves nothing."""
+    if "repMode" not in member:
+        return None
+    view = managers_view()
+    status = data_status(member, view, member["node"])
+    if status not in PROMOTABLE[member["repMode"]]:
+        return "the agent's record says of its data: %s" % (status or "nothing")
+    if member["repMode"] == "sync":
+        refused = relax_refusal(member, view)
+        if refused is not None:
+            return refused
+        relax(member)  # the new primary begins alone
+    return None

@@ -1,0 +1,115 @@
+import { existsSync, readFileSync } from "node:fs";
+import { beforeEach, describe, expect, it } from "vitest";
+import { limitMilliseconds } from "../support/helperProcess.ts";
+import { type PretendHost, pretendHosts } from "../support/pretendHosts.ts";
+
+/*
+ * What the agent pgsql wants of synchronous commit, and what its records forbid: pg1 and pg2 under rep_mode sync. What Pacemaker
+ * says is pretended, as crm_mon prints it.
+ */
+const hosts = pretendHosts();
+let pg1: PretendHost;
+let pg2: PretendHost;
+
+const limits = { timeout: limitMilliseconds * 2 };
+const hurried = { ELECTION_SECONDS: 1, ELECTION_RETRY_SECONDS: 0.1, CONFIRMED_SECONDS: 1 };
+const relaxed = "synchronous_standby_names = ''\n";
+const waiting = "synchronous_standby_names = '\"pg2\"'\n";
+
+beforeEach(() => {
+  [pg1, pg2] = [hosts.host("pg1"), hosts.host("pg2")];
+  for (const host of [pg1, pg2]) host.putUnderPgsql("sync");
+});
+
+/** What Pacemaker says: the agent's records of the data, and how pg2's node is. */
+function crmMon(records: Readonly<Record<string, string>>, pg2Node: string, quorate = true): string {
+  const attributes = Object.entries(records).map(
+    ([node, text]) => `<node name="${node}"><attribute name="pgha-orders-data-status" value="${text}"/></node>`,
+  );
+  return `<pacemaker-result>
+  <summary><current_dc present="true" name="pg1" id="1" with_quorum="${quorate}"/></summary>
+  <nodes>
+    <node name="pg1" id="1" online="true" unclean="false" pending="false"/>
+    <node name="pg2" id="2" ${pg2Node}/>
+  </nodes>
+  <node_attributes>${attributes.join("")}</node_attributes>
+</pacemaker-result>`;
+}
+
+const off = 'online="false" unclean="false" pending="false"';
+
+describe("the agent wants commits to wait for nobody", limits, () => {
+  /** The agent's pg_ctl reload; what PostgreSQL reads then, and what the agent finds at its next look. */
+  async function reload(): Promise<{ rule: string | undefined; wish: string }> {
+    pg1.set("rep_mode.conf", relaxed);
+    const helper = pg1.helper(["rep_mode", pg1.memberFile], { ...hurried, AGENT_DIRECTORY: pg1.root });
+    expect((await helper.exit).code).toBe(0);
+    const { repMode } = pg1.paths;
+    return {
+      rule: existsSync(repMode) ? readFileSync(repMode, "utf8").split("\n")[1] : undefined,
+      wish: pg1.get("rep_mode.conf"),
+    };
+  }
+
+  it("and they do not, once the standby is off and recorded as one that must not be promoted", async () => {
+    await pg1.startPostmaster();
+    pg1.set("crm_mon.xml", crmMon({ pg1: "LATEST", pg2: "DISCONNECT" }, off));
+    expect(await reload()).toEqual({ rule: "synchronous_standby_names = ''", wish: relaxed });
+  });
+
+  it.each([
+    ["Pacemaker has no quorum here", crmMon({ pg2: "DISCONNECT" }, off, false)],
+    ["Pacemaker does not answer", ""],
+    ["the standby may still be promoted", crmMon({ pg2: "STREAMING|SYNC" }, off)],
+    ["the standby's host may live", crmMon({ pg2: "DISCONNECT" }, 'online="false" unclean="true" pending="false"')],
+    [
+      "the standby's host is about to join",
+      crmMon({ pg2: "DISCONNECT" }, 'online="true" unclean="false" pending="true"'),
+    ],
+  ])("and they go on waiting while %s; the agent asks again", async (_, said) => {
+    await pg1.startPostmaster();
+    pg1.set("crm_mon.xml", said);
+    expect(await reload()).toEqual({ rule: undefined, wish: waiting });
+  });
+
+  it("of a standby is done at once: it is of no consequence there", async () => {
+    pg1.set("data/standby.signal");
+    pg1.set("received", "1/30000D8\n");
+    await pg1.startPostmaster();
+    expect(await reload()).toEqual({ rule: "synchronous_standby_names = ''", wish: relaxed });
+  });
+});
+
+describe("a promotion under the agent pgsql", limits, () => {
+  async function elect(record: string, mode: "sync" | "async" = "sync"): Promise<string> {
+    pg2.putUnderPgsql(mode);
+    pg1.set("unreachable");
+    pg2.set("data/standby.signal");
+    pg2.set("received", "1/30000D8\n");
+    await pg2.startPostmaster();
+    const gone = crmMon({ pg1: "DISCONNECT", pg2: record }, 'online="true" unclean="false" pending="false"').replace(
+      '<node name="pg1" id="1" online="true"',
+      '<node name="pg1" id="1" online="false"',
+    );
+    pg2.set("crm_mon.xml", gone);
+    return (await pg2.helper(["elect", pg2.memberFile], hurried).exit).stderr;
+  }
+
+  it("happens where the record says that it had every row, and begins without waiting for the one that is gone", async () => {
+    expect(await elect("STREAMING|SYNC")).toBe("pg2 was promoted\n");
+    expect(readFileSync(pg2.paths.repMode, "utf8")).toContain(relaxed);
+  });
+
+  it.each(["DISCONNECT", "STREAMING|ASYNC", "STREAMING|POTENTIAL"])(
+    "is refused under rep_mode sync where the record says %s",
+    async (record) => {
+      expect(await elect(record)).toBe(`pg2 is not promoted: the agent's record says of its data: ${record}\n`);
+      expect(pg2.isWritable).toBe(false);
+    },
+  );
+
+  it("happens under rep_mode async to one that streamed, and not to one that did not", async () => {
+    expect(await elect("DISCONNECT", "async")).toContain("pg2 is not promoted: the agent's record says of its data");
+    expect(await elect("STREAMING|ASYNC", "async")).toBe("pg2 was promoted\n");
+  });
+});
