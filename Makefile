@@ -8,7 +8,7 @@ SHELL := bash
 HOSTS ?= 3
 LAB ?= demo
 
-# What `make demo` shows: demo, or pacemaker.
+# What `make demo` shows: demo, pacemaker, or pacemaker-2.
 ENV = demo
 
 run_tests := node --import tsx tools/run-tests.ts
@@ -53,7 +53,7 @@ bench: lab-machine setup ## Measure outages against the goals (Linux, root)
 	@. .tools/env && node --import tsx bench/main.ts
 
 .PHONY: demo
-demo: lab-machine setup ## Three hosts and a cluster on them, by `pulumi up`; ENV=pacemaker: with failover (Linux, root)
+demo: lab-machine setup ## Three hosts and a cluster on them, by `pulumi up`; ENV=pacemaker: with failover, ENV=pacemaker-2: on two hosts (Linux, root)
 	@. .tools/env && node --import tsx tools/demo/main.ts up '$(ENV)'
 
 .PHONY: demo-down

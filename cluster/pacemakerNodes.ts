@@ -17,7 +17,17 @@ import {
   removeCorosync,
   startServices,
 } from "./corosync.ts";
+import {
+  type DeviceView,
+  endDevice,
+  lookAtDevice,
+  prepareDevice,
+  releaseFormerDevice,
+  runDevice,
+  votingFaults,
+} from "./deviceChanges.ts";
 import { manageAfterChange, settleNewlyDriven, standBackForChange } from "./managers/redrive.ts";
+import { stopDeviceNode } from "./quorumDevice.ts";
 import type { Reporter } from "./reporter.ts";
 
 /** One Pacemaker cluster as it should be. */
@@ -33,6 +43,7 @@ export interface WantedPacemaker {
   readonly former?: {
     readonly conf: string | undefined;
     readonly nodes: CorosyncShape["nodes"];
+    readonly device?: CorosyncShape["device"];
     readonly properties: readonly string[];
   };
 }
@@ -41,15 +52,26 @@ export interface WantedPacemaker {
 const joinLimitSeconds = 120;
 const settleLimitSeconds = 120;
 
-/** Looks at every node and refuses, with all faults at once, what could not be carried out. Touches nothing. */
-export async function judgeNodes(hosts: RemoteHosts, wanted: WantedPacemaker): Promise<NodeView[]> {
+/**
+ * Looks at every node and refuses, with all faults at once, what could not be carried out. Touches nothing. `withoutPackages`:
+ * those of a quorum device come only with this `up`.
+ */
+export async function judgeNodes(
+  hosts: RemoteHosts,
+  wanted: WantedPacemaker,
+  { withoutPackages }: { readonly withoutPackages: boolean },
+): Promise<{ views: NodeView[]; device: DeviceView | undefined }> {
   const agents = Object.values(wanted.configuration.fencing).map(agentName);
-  const views = await lookAtNodes(hosts, Object.keys(wanted.corosync.nodes), [...new Set(agents)]);
+  const [views, device] = await Promise.all([
+    lookAtNodes(hosts, Object.keys(wanted.corosync.nodes), [...new Set(agents)]),
+    lookAtDevice(hosts, wanted.corosync),
+  ]);
   const faults = views.flatMap((view) => nodeFaults(view, wanted));
+  faults.push(...votingFaults(device, views, wanted, withoutPackages));
   const asked = views.find((view) => view.reached && view.missing.length === 0);
   if (asked !== undefined) faults.push(...(await fenceFaults(hosts.host(asked.host), wanted)));
   if (faults.length > 0) throw new FaultsFound(faults, "Corosync: nothing was touched:");
-  return views;
+  return { views, device };
 }
 
 /** "stonith:fence_ipmilan" */
@@ -116,19 +138,23 @@ export async function bringUpPacemaker(
   reporter: Reporter,
   wanted: WantedPacemaker,
 ): Promise<RemoteHost> {
-  const views = await judgeNodes(hosts, wanted);
+  const { views, device } = await judgeNodes(hosts, wanted, { withoutPackages: false });
   const reached = views.filter((view) => view.reached);
   for (const { host, reached: answers } of views) {
     if (!answers) reporter.warn(`${host} cannot be reached; Corosync there is left as it is`);
   }
   await removeFormerNodes(hosts, reporter, wanted);
+  const certified = await prepareDevice(hosts, reporter, wanted, device);
+  const names = reached.map(({ host }) => host);
+  await endDevice(hosts, reporter, wanted, names);
   reporter.progress("laying Corosync's configuration");
   const laid = await Promise.all(reached.map((view) => layNode(hosts.host(view.host), view, wanted)));
-  const names = reached.map(({ host }) => host);
   reporter.progress(`starting Corosync and Pacemaker on ${names.join(", ")}`);
   await Promise.all(laid.filter(({ runs }) => !runs).map(({ host }) => startServices(host)));
   const toReload = laid.find(({ runs, changed }) => runs && changed);
   if (toReload !== undefined) await reloadCorosync(toReload.host);
+  await runDevice(hosts, reporter, device, views, wanted.conf, certified);
+  await releaseFormerDevice(hosts, reporter, wanted);
   const [first] = names;
   if (first === undefined) throw new FaultsFound([], "Corosync: no node can be reached; nothing was touched.");
   const speaker = hosts.host(first);
@@ -183,6 +209,7 @@ async function removeFormerNodes(hosts: RemoteHosts, reporter: Reporter, wanted:
     if (belongingOf(view.host, view.conf, shape).kind !== "ours") continue;
     reporter.progress(`${view.host}: leaving Corosync`);
     await removeCorosync(hosts.host(view.host));
+    if (wanted.former?.device !== undefined) await stopDeviceNode(hosts.host(view.host), false);
   }
 }
 

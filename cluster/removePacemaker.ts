@@ -4,6 +4,8 @@ import { belongingOf, type CorosyncShape } from "../model/pacemaker/corosyncConf
 import type { RemoteHosts } from "../remote/host.ts";
 import { applyConfiguration, waitUntilNothingLeft } from "./cib.ts";
 import { lookAtNodes, removeCorosync } from "./corosync.ts";
+import { releaseDevice } from "./deviceChanges.ts";
+import { stopDeviceNode } from "./quorumDevice.ts";
 import type { Reporter } from "./reporter.ts";
 
 /**
@@ -48,4 +50,7 @@ export async function removePacemaker(hosts: RemoteHosts, reporter: Reporter, co
   }
   reporter.progress("stopping Pacemaker and Corosync; the instances run on");
   await Promise.all(ours.map(({ host }) => removeCorosync(hosts.host(host))));
+  if (corosync.device === undefined) return;
+  await Promise.all(ours.map(({ host }) => stopDeviceNode(hosts.host(host), false)));
+  await releaseDevice(hosts, reporter, corosync.device.host, corosync.name);
 }

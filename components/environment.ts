@@ -85,7 +85,9 @@ export function buildEnvironment(args: EnvironmentArgs): Readonly<Record<string,
       // It takes over what runs, so it comes last, and goes first.
       {
         dependsOn: [
-          ...pacemaker.hosts.flatMap(({ name }) => components.get(name) ?? []),
+          ...[...pacemaker.hosts.map(({ name }) => name), pacemaker.quorumDevice?.host ?? []]
+            .flat()
+            .flatMap((name) => components.get(name) ?? []),
           ...pacemaker.clusters.flatMap(({ name }) => built.get(name) ?? []),
         ],
       },
@@ -145,5 +147,6 @@ function packagesOf(environment: Environment, host: string): string[] {
   const pacemaker = environment.pacemaker
     .filter(({ hosts }) => hosts.some(({ name }) => name === host))
     .flatMap(packagesOfPacemaker);
-  return [...versions, ...pacemaker, "openssh-client", "python3-minimal", "sudo", ...moving];
+  const votes = environment.pacemaker.some(({ quorumDevice }) => quorumDevice?.host === host) ? ["corosync-qnetd"] : [];
+  return [...versions, ...pacemaker, ...votes, "openssh-client", "python3-minimal", "sudo", ...moving];
 }

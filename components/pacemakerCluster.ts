@@ -26,6 +26,7 @@ export class PacemakerCluster extends pulumi.CustomResource {
         cluster: pacemaker.name,
         nodes: Object.fromEntries(pacemaker.hosts.map(({ name: host, addresses }) => [host, { addresses }])),
         detection: pacemaker.detection,
+        ...(pacemaker.quorumDevice === undefined ? {} : { quorumDevice: pacemaker.quorumDevice }),
         ...configurationOf(pacemaker),
         // Undefined: an output that the provider fills in.
         corosyncKey,
@@ -37,13 +38,14 @@ export class PacemakerCluster extends pulumi.CustomResource {
 }
 
 /** The Debian packages that its hosts need. */
-export function packagesOfPacemaker({ fencing }: PacemakerDeclaration): string[] {
+export function packagesOfPacemaker({ fencing, quorumDevice }: PacemakerDeclaration): string[] {
   return [
     "corosync",
     "pacemaker",
     "pacemaker-cli-utils",
     "resource-agents",
     "resource-agents-paf",
+    ...(quorumDevice === undefined ? [] : ["corosync-qdevice"]),
     ...fencing.flatMap((device) => (device.package === undefined ? [] : [device.package])),
   ];
 }

@@ -20,7 +20,7 @@ export type Prepared = boolean | "pacemaker";
 
 const pacemakerPackages = [
   ...["corosync", "pacemaker", "pacemaker-cli-utils", "resource-agents", "resource-agents-paf"],
-  ...["fence-agents-redfish", "nftables"],
+  ...["corosync-qdevice", "corosync-qnetd", "fence-agents-redfish", "nftables"],
 ];
 
 const basePackages =

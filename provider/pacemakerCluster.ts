@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { z } from "zod";
 import { queryStatus } from "../cluster/cib.ts";
 import { keyDigest, lookAtNodes, type NodeView, serviceNames } from "../cluster/corosync.ts";
+import { deviceDefects, lookAtDevice } from "../cluster/deviceChanges.ts";
 import { bringUpPacemaker, judgeNodes, type WantedPacemaker } from "../cluster/pacemakerNodes.ts";
 import { removePacemaker } from "../cluster/removePacemaker.ts";
 import { FaultsFound, UserError } from "../model/fault.ts";
@@ -17,7 +18,7 @@ import { type CorosyncShape, numberNodes, renderCorosyncConf } from "../model/pa
 import { detections } from "../model/pacemaker/declaration.ts";
 import { lacksOf } from "../model/pacemaker/lacks.ts";
 import { clusterProblems } from "../model/pacemaker/problems.ts";
-import { isTwoNode } from "../model/pacemaker/quorum.ts";
+import { deviceAlgorithms } from "../model/pacemaker/quorum.ts";
 import { refusedChanges } from "../model/pacemaker/refusals.ts";
 import { asProperties, checkInputs } from "./inputs.ts";
 import { refuseAfterRefusedPreflight } from "./preflight.ts";
@@ -31,6 +32,14 @@ const inputsSchema = pacemakerConfiguration.extend({
   /** By host. `check` gives each its number, which it keeps. */
   nodes: z.record(z.string(), z.object({ id: z.number().optional(), addresses: z.array(z.string()) })),
   detection: z.enum(detections),
+  quorumDevice: z
+    .object({
+      host: z.string(),
+      address: z.string(),
+      algorithm: z.enum(deviceAlgorithms),
+      clusters: z.record(z.string(), z.number()),
+    })
+    .optional(),
   /** Default: generated at creation, kept as a secret in the state. */
   corosyncKey: z.string().min(128).max(4096).optional(),
   /** Values of the placeholders in the parameters of fence devices. */
@@ -48,6 +57,7 @@ const stateSchema = pacemakerConfiguration.extend({
   fencingSecrets: texts.optional(),
   unhealthy: texts.optional(),
   unreachable: texts.optional(),
+  withoutDevice: z.array(z.string()).optional(),
   inMaintenance: z.array(z.string()).optional(),
   problems: z.array(z.string()).optional(),
 });
@@ -92,7 +102,7 @@ export const pacemakerCluster: ResourceType = {
     const refused = refusedChanges(declared, olds, stateSchema.parse(outputs).corosyncKey);
     if (refused.length > 0) throw new FaultsFound(refused, "Nothing was touched:");
     if (preview) {
-      await judgeNodes(context.hosts, wantedOf(wanted, olds));
+      await judgeNodes(context.hosts, wantedOf(wanted, olds), { withoutPackages: true });
       return { outputs: asProperties(wanted) };
     }
     return bringUp(context, wanted, olds);
@@ -113,7 +123,7 @@ function complete(given: z.infer<typeof inputsSchema>, oldInputs: Properties | u
     .map(([name, { addresses }]) => ({ name, addresses }))
     .sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
   const nodes = numberNodes(hosts, before.success ? before.data.nodes : {});
-  const conf = renderCorosyncConf({ name: given.cluster, detection: given.detection, nodes });
+  const conf = renderCorosyncConf(shapeOf({ ...given, nodes }));
   return {
     ...given,
     nodes: Object.fromEntries(
@@ -123,8 +133,13 @@ function complete(given: z.infer<typeof inputsSchema>, oldInputs: Properties | u
   };
 }
 
-function shapeOf({ cluster, detection, nodes }: DeclaredPacemaker): CorosyncShape {
-  return { name: cluster, detection, nodes };
+function shapeOf({
+  cluster,
+  detection,
+  nodes,
+  quorumDevice,
+}: Pick<DeclaredPacemaker, "cluster" | "detection" | "nodes" | "quorumDevice">): CorosyncShape {
+  return { name: cluster, detection, nodes, device: quorumDevice };
 }
 
 function configurationIn(declared: PacemakerConfiguration): PacemakerConfiguration {
@@ -144,6 +159,7 @@ function wantedOf(declared: Declared & { corosyncKey: string }, olds: Declared |
           former: {
             conf: Object.values(olds.corosyncConf)[0],
             nodes: olds.nodes,
+            device: olds.quorumDevice,
             properties: Object.keys(olds.properties),
           },
         }),
@@ -166,7 +182,12 @@ async function bringUp(
 }
 
 async function look(context: Context, declared: Declared, before: PacemakerState): Promise<Properties> {
-  const views = await lookAtNodes(context.hosts, Object.keys(declared.nodes));
+  const corosync = shapeOf(declared);
+  const [views, device] = await Promise.all([
+    lookAtNodes(context.hosts, Object.keys(declared.nodes)),
+    lookAtDevice(context.hosts, corosync),
+  ]);
+  const defects = deviceDefects(device, corosync);
   const reached = views.filter((view) => view.reached);
   const cib = newestCib(views, Object.keys(declared.properties));
   const own =
@@ -174,16 +195,18 @@ async function look(context: Context, declared: Declared, before: PacemakerState
       ? configurationIn(before)
       : concealSecrets(cib.own, configurationIn(declared), before.fencingSecrets ?? {});
   const { corosyncKey, fencingSecrets } = before;
-  const unhealthy = Object.fromEntries(
-    reached.flatMap((view) => {
-      const wrong = wrongAt(view, cib, corosyncKey);
-      return wrong.length === 0 ? [] : [[view.host, wrong.join("; ")]];
-    }),
-  );
+  const unhealthy: Record<string, string> = { ...defects.unhealthy };
+  for (const view of reached) {
+    const wrong = [...wrongAt(view, cib, corosyncKey), ...[defects.unhealthy[view.host] ?? []].flat()];
+    if (wrong.length > 0) unhealthy[view.host] = wrong.join("; ");
+  }
   const unreachable = Object.fromEntries(
     views.flatMap((view) => (view.reached ? [] : [[view.host, view.reason] as const])),
   );
   const problems = clusterProblems(declared, reached);
+  if (device?.server.reached === false && corosync.device !== undefined) {
+    unreachable[corosync.device.host] = device.server.reason;
+  }
   const conf = Object.fromEntries(reached.map(({ host, conf: text }) => [host, text ?? ""]));
   return asProperties({
     ...declared,
@@ -193,6 +216,7 @@ async function look(context: Context, declared: Declared, before: PacemakerState
     fencingSecrets,
     ...(Object.keys(unhealthy).length === 0 ? {} : { unhealthy }),
     ...(Object.keys(unreachable).length === 0 ? {} : { unreachable }),
+    ...(defects.disconnected.length === 0 ? {} : { withoutDevice: defects.disconnected }),
     ...(cib === undefined || cib.inMaintenance.length === 0 ? {} : { inMaintenance: cib.inMaintenance }),
     ...(problems.length === 0 ? {} : { problems }),
   });
@@ -221,29 +245,43 @@ function wrongAt(
   ];
 }
 
-function declarationNotices({ cluster, nodes }: DeclaredPacemaker): Notice[] {
+function declarationNotices({ cluster, nodes, quorumDevice }: DeclaredPacemaker): Notice[] {
   const count = Object.keys(nodes).length;
-  if (count % 2 === 1 || isTwoNode(count)) return [];
+  if (count % 2 === 1 || count === 2 || quorumDevice !== undefined) return [];
   return [
     {
       level: "warn",
-      text: `${cluster}: ${count} hosts: when they are cut into halves, neither has quorum\n  Everything is stopped then. An odd number of hosts always leaves one side that goes on.`,
+      text: `${cluster}: ${count} hosts: when they are cut into halves, neither has quorum\n  Everything is stopped then. A quorum device (quorumDevice:) or an odd number of hosts always leaves one side that goes on.`,
+    },
+  ];
+}
+
+function withoutDevice({ withoutDevice: nodes = [] }: PacemakerState, voter: string): Notice[] {
+  if (nodes.length === 0) return [];
+  return [
+    {
+      level: "warn",
+      text: `${nodes.join(", ")} ${nodes.length === 1 ? "does" : "do"} not reach the quorum device on ${voter}
+  Nothing stops by that alone; nodes that lose each other meanwhile may. See there: corosync-qdevice-tool -s; on ${voter}: corosync-qnetd-tool -l`,
     },
   ];
 }
 
 function noticesOf(news: Declared, olds: Declared, state: PacemakerState): Notice[] {
-  const changedNodes = Object.keys(news.nodes).join() !== Object.keys(olds.nodes).join();
+  const counted = ({ nodes, quorumDevice }: Declared) => [...Object.keys(nodes), quorumDevice?.host].join();
+  const isQuorumChanged = counted(news) !== counted(olds);
+  const voter = news.quorumDevice?.host;
   const listed = (found: Readonly<Record<string, string>> = {}, heading: string): Notice[] => {
-    const lines = Object.entries(found).filter(([host]) => host in news.nodes);
+    const lines = Object.entries(found).filter(([host]) => host in news.nodes || host === voter);
     if (lines.length === 0) return [];
     return [{ level: "warn", text: [heading, ...lines.map(([host, text]) => `  ${host}: ${text}`)].join("\n") }];
   };
   return [
-    ...(changedNodes ? declarationNotices(news) : []),
+    ...(isQuorumChanged ? declarationNotices(news) : []),
     ...listed(state.unhealthy, "Corosync or Pacemaker is not as it should be"),
     ...listed(state.unreachable, "not every node could be looked at"),
     ...problemNotices(state.problems ?? []),
+    ...(voter === undefined ? [] : withoutDevice(state, voter)),
     ...(state.inMaintenance ?? []).map(
       (id): Notice => ({
         level: "warn",

@@ -4,6 +4,7 @@ import { formatPropertyPath } from "../propertyPath.ts";
 import type { PacemakerConfiguration } from "./configuration.ts";
 import type { CorosyncNode } from "./corosyncConf.ts";
 import type { Detection } from "./declaration.ts";
+import type { QuorumDevice } from "./quorum.ts";
 import type { Texts } from "./resource.ts";
 
 /** What is declared of one Pacemaker cluster, with every default filled in. */
@@ -12,6 +13,7 @@ export interface DeclaredPacemaker extends PacemakerConfiguration {
   readonly cluster: string;
   readonly nodes: Readonly<Record<string, CorosyncNode>>;
   readonly detection: Detection;
+  readonly quorumDevice?: QuorumDevice | undefined;
   /** Text of corosync.conf, by host. */
   readonly corosyncConf: Texts;
   readonly corosyncKey?: string | undefined;
@@ -27,6 +29,8 @@ export interface PacemakerState extends PacemakerConfiguration {
   readonly unhealthy?: Texts | undefined;
   /** By host: why it could not be looked at. */
   readonly unreachable?: Texts | undefined;
+  /** Nodes that have not the quorum device's vote although everything runs. */
+  readonly withoutDevice?: readonly string[] | undefined;
   /** Clones and groups of ours that Pacemaker leaves alone for now. */
   readonly inMaintenance?: readonly string[] | undefined;
   /** What keeps it from its work, in words. Told, but no change: `up` cannot mend it. */
@@ -42,7 +46,7 @@ export function diffPacemaker(
   state: PacemakerState,
 ): Record<string, PropertyChange> {
   const changes: Record<string, PropertyChange> = {};
-  for (const name of ["detection", "nodes"] as const)
+  for (const name of ["detection", "nodes", "quorumDevice"] as const)
     Object.assign(changes, changedPaths(olds?.[name], news[name], [name]));
   const isDeclaredAnew = Object.keys(changes).length > 0;
   for (const name of sections) Object.assign(changes, changedPaths(state[name], news[name], [name]));
@@ -54,7 +58,8 @@ export function diffPacemaker(
     changes[formatPropertyPath(["corosyncConf", host])] = { kind: live === undefined ? "add" : "update" };
   }
   for (const host of Object.keys(state.unhealthy ?? {})) {
-    if (host in news.nodes) changes[formatPropertyPath(["unhealthy", host])] = { kind: "delete" };
+    if (host in news.nodes || host === news.quorumDevice?.host)
+      changes[formatPropertyPath(["unhealthy", host])] = { kind: "delete" };
   }
   if (news.corosyncKey !== undefined && news.corosyncKey !== state.corosyncKey)
     changes.corosyncKey = { kind: "update" };

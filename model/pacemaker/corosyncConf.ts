@@ -2,7 +2,7 @@ import Handlebars from "handlebars";
 import { loadTemplate } from "../../templates/load.ts";
 import type { Fault } from "../fault.ts";
 import { type Detection, type RingHost, tokenMilliseconds } from "./declaration.ts";
-import { isTwoNode } from "./quorum.ts";
+import { deviceSection, isTwoNode, type QuorumDevice } from "./quorum.ts";
 
 /** Where Corosync reads what it is. */
 export const corosyncConfPath = "/etc/corosync/corosync.conf";
@@ -20,6 +20,7 @@ export interface CorosyncShape {
   readonly name: string;
   readonly detection: Detection;
   readonly nodes: Readonly<Record<string, CorosyncNode>>;
+  readonly device?: QuorumDevice | undefined;
 }
 
 const template = Handlebars.create().compile(loadTemplate("corosync/corosync.conf.hbs"), {
@@ -27,12 +28,13 @@ const template = Handlebars.create().compile(loadTemplate("corosync/corosync.con
   strict: true,
 });
 
-export function renderCorosyncConf({ name, detection, nodes }: CorosyncShape): string {
+export function renderCorosyncConf({ name, detection, nodes, device }: CorosyncShape): string {
   return template({
     cluster: name,
     token: tokenMilliseconds[detection],
     // Each of the two has quorum alone, but only after both have seen each other: votequorum's wait_for_all comes with it.
-    twoNode: isTwoNode(Object.keys(nodes).length),
+    twoNode: isTwoNode(Object.keys(nodes).length, device),
+    device: device === undefined ? null : deviceSection(device, detection),
     nodes: Object.entries(nodes)
       .map(([node, rest]) => ({ name: node, ...rest }))
       .sort((a, b) => a.id - b.id),

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { ClusterDeclaration } from "../declaration.ts";
-import { expected } from "../schema.ts";
+import { expected, hostName } from "../schema.ts";
 import { type FenceDevice, type FenceLevels, fencingSchema, parameterName, parameterValue } from "./fencing.ts";
+import { deviceAlgorithms, type QuorumDevice } from "./quorum.ts";
 
 /** By how much longer than these milliseconds a host must be silent: see `tokenMilliseconds`. */
 export const detections = ["fast", "normal", "wide"] as const;
@@ -18,6 +19,16 @@ export const ringNetworks = ["service", "cluster", "replication"] as const;
 /** One of a host's networks. */
 export type RingNetwork = (typeof ringNetworks)[number];
 
+const quorumDeviceSchema = z.strictObject(
+  {
+    /** A host of pgha:hosts that has no member in this Corosync cluster. It may serve several. */
+    host: hostName,
+    /** How it decides: "ffsplit" for an even number of hosts, "lms" (last man standing) for any. Default: by that number. */
+    algorithm: z.enum(deviceAlgorithms, expected('"ffsplit" or "lms"', "Write one of the two.")).optional(),
+  },
+  expected("{ host: ... }", "Name the host that votes."),
+);
+
 /** One Corosync cluster as it stands in the stack file, under pgha:pacemaker. */
 export const pacemakerSchema = z.strictObject({
   /** Over which of the hosts' networks Corosync speaks, one ring each. Default [cluster]. */
@@ -33,6 +44,8 @@ export const pacemakerSchema = z.strictObject({
   detection: z.enum(detections, expected('"fast", "normal" or "wide"', "Write one of the three.")).default("normal"),
   /** What switches off a host that is no longer heard. Required. */
   fencing: fencingSchema,
+  /** A host without a part in this cluster that votes where its hosts are cut into halves. Default: none. */
+  quorumDevice: quorumDeviceSchema.optional(),
   /** Further properties of the Pacemaker cluster, as Pacemaker names them. Default: none. */
   properties: z.record(parameterName, parameterValue).default({}),
 });
@@ -60,6 +73,8 @@ export interface PacemakerDeclaration {
   readonly fencing: readonly FenceDevice[];
   /** By host: what is tried first, then what after it failed. Empty: each device that can switch the host off, by Pacemaker's choice. */
   readonly fencingLevels: FenceLevels;
+  /** What votes where the hosts are cut into halves. Undefined: nothing. */
+  readonly quorumDevice?: QuorumDevice;
   /** As text, by name as declared. */
   readonly properties: Readonly<Record<string, string>>;
   /** The PostgreSQL clusters that it fails over. */

@@ -178,10 +178,10 @@ describe("refused is", () => {
       ],
     ],
     [
-      "two hosts of which nobody can switch one off",
+      "two hosts between which nothing decides",
       { orders: { members: { pg1: {}, pg2: {} } } },
       [
-        "pgha:pacemaker.main: found 2 hosts (of the members of orders) without fencing, expected of two hosts that do not hear each other one to be switched off: otherwise both become primary, or neither. Declare fencing devices, or add a member on a third host.",
+        "pgha:pacemaker.main: found 2 hosts (of the members of orders) without fencing and without a quorum device, expected something that decides between two hosts that do not hear each other: otherwise both become primary, or neither. Declare fencing devices, or quorumDevice: { host: ... } on a third host, or add a member there.",
       ],
     ],
     [
@@ -189,6 +189,21 @@ describe("refused is", () => {
       { orders: { members: { pg1: {} } } },
       [
         "pgha:pacemaker.main: found 1 host (of the members of orders), expected at least 2: one for the other. Add members on further hosts.",
+      ],
+    ],
+    [
+      "a quorum device on one of the nodes, and an odd number of hosts made even by its vote",
+      { main: { quorumDevice: { host: "pg3", algorithm: "ffsplit" } } },
+      [
+        "pgha:pacemaker.main.quorumDevice.host: found pg3, which is one of its nodes, expected a host of pgha:hosts that has no member in this Corosync cluster (there is none). Declare another host: a device that dies with a node decides nothing.",
+        "pgha:pacemaker.main.quorumDevice.algorithm: found ffsplit with 3 hosts, expected lms with an odd number of hosts: by one vote more that number would be even, and could be halved. Write lms, or remove the quorum device.",
+      ],
+    ],
+    [
+      "a quorum device on a host that is not declared",
+      { orders: { members: { pg1: {}, pg2: {} } }, main: { quorumDevice: { host: "arbiter" } } },
+      [
+        "pgha:pacemaker.main.quorumDevice.host: found arbiter, which is not declared, expected a host of pgha:hosts that has no member in this Corosync cluster (pg3). Correct it, or declare it.",
       ],
     ],
     [

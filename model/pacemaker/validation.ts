@@ -8,7 +8,8 @@ import { packageOf } from "./fenceAgents.ts";
 import type { FenceDevice } from "./fencing.ts";
 import { fencingFaults } from "./fencingRules.ts";
 import { addressResource, pacemakerNames } from "./names.ts";
-import { isTwoNode } from "./quorum.ts";
+import { defaultAlgorithm } from "./quorum.ts";
+import { quorumFaults } from "./quorumFaults.ts";
 import { addressFaults } from "./virtualIps.ts";
 
 type At = (...path: string[]) => string[];
@@ -41,7 +42,12 @@ export function validatePacemaker(
     const names = new Set(own.flatMap(({ members }) => members.map(({ host }) => host)));
     const at: At = (...path) => ["pgha:pacemaker", name, ...path];
     const hosts = surroundings.hosts.filter((host) => names.has(host.name));
-    faults.push(...sizeFaults({ name, parts: parts ?? {}, at, clusters: own, hosts }, names.size));
+    if (own.length === 0) faults.push(unusedFault(at()));
+    else {
+      const [nodes, every] = [[...names], surroundings.hosts.map((host) => host.name)];
+      const ofClusters = own.map((cluster) => cluster.name);
+      faults.push(...quorumFaults({ parts: parts ?? {}, at, nodes, hosts: every, clusters: ofClusters }));
+    }
     if (parts === undefined) continue;
     const read: Parts = { name, parts, at, clusters: own, hosts };
     faults.push(
@@ -58,15 +64,17 @@ export function validatePacemaker(
       if (other !== undefined) faults.push(sharedHostFault(at(), host.name, other));
       taken.set(host.name, name);
     }
-    if (value !== undefined) pacemaker.push(pacemakerDeclaration(read, value));
+    if (value !== undefined) pacemaker.push(pacemakerDeclaration(read, value, surroundings.hosts));
   }
   return { pacemaker, faults };
 }
 
 function pacemakerDeclaration(
   { name, hosts, clusters }: Parts,
-  { rings, detection, fencing, properties }: UncheckedPacemaker,
+  { rings, detection, fencing, quorumDevice, properties }: UncheckedPacemaker,
+  every: readonly HostDeclaration[],
 ): PacemakerDeclaration {
+  const voter = every.find((host) => host.name === quorumDevice?.host);
   return {
     name,
     hosts: hosts.map((host) => ({ name: host.name, addresses: rings.map((ring) => host.addresses[ring]) })),
@@ -83,6 +91,16 @@ function pacemakerDeclaration(
       },
     ),
     fencingLevels: fencing.levels ?? {},
+    ...(quorumDevice === undefined || voter === undefined
+      ? {}
+      : {
+          quorumDevice: {
+            host: voter.name,
+            address: voter.addresses[rings[0] ?? "cluster"],
+            algorithm: quorumDevice.algorithm ?? defaultAlgorithm(hosts.length),
+            clusters: Object.fromEntries(clusters.map((cluster) => [cluster.name, cluster.members[0]?.port ?? 5432])),
+          },
+        }),
     properties: texts(properties),
     clusters,
   };
@@ -168,32 +186,13 @@ function memberFaults(at: At, member: MemberDeclaration, members: readonly Membe
   return faults;
 }
 
-function sizeFaults({ parts, at, clusters }: Parts, hosts: number): Fault[] {
-  if (clusters.length === 0) {
-    return [
-      {
-        path: at(),
-        found: "no cluster that fails over by it",
-        expected: "at least one with failover: { manager: pacemaker }",
-        remedy: "Write that in a cluster, or remove this entry.",
-      },
-    ];
-  }
-  const found = `${hosts} host${hosts === 1 ? "" : "s"} (of the members of ${clusters.map(({ name }) => name).join(", ")})`;
-  if (hosts < 2) {
-    return [{ path: at(), found, expected: "at least 2: one for the other", remedy: "Add members on further hosts." }];
-  }
-  const { fencing } = parts;
-  if (!isTwoNode(hosts) || fencing === undefined || fencing.devices !== undefined) return [];
-  return [
-    {
-      path: at(),
-      found: `${found} without fencing`,
-      expected:
-        "of two hosts that do not hear each other one to be switched off: otherwise both become primary, or neither",
-      remedy: "Declare fencing devices, or add a member on a third host.",
-    },
-  ];
+function unusedFault(path: string[]): Fault {
+  return {
+    path,
+    found: "no cluster that fails over by it",
+    expected: "at least one with failover: { manager: pacemaker }",
+    remedy: "Write that in a cluster, or remove this entry.",
+  };
 }
 
 function ringFaults({ parts, at, hosts }: Parts): Fault[] {

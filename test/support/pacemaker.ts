@@ -96,11 +96,15 @@ export async function holders(lab: Lab, virtualIp = lab.virtualIp): Promise<stri
 }
 
 /** Once settled: this member promoted, all others standbys, and the address on the primary's host alone. */
-export async function expectRoles(lab: Lab, primary: string): Promise<void> {
+export async function expectRoles(
+  lab: Lab,
+  primary: string,
+  members: readonly string[] = lab.hosts.map(({ name }) => name),
+): Promise<void> {
   await waitUntilSettled(lab, primary, 120);
-  const members = lab.hosts.map(({ name }) => `${name} ${name === primary ? "Promoted" : "Unpromoted"}`);
+  const roles = members.map((name) => `${name} ${name === primary ? "Promoted" : "Unpromoted"}`);
   expect(whereItRuns(await pacemakerStatus(lab, primary))).toBe(
-    `${names.resource}: ${members.sort().join(", ")}; ${address}: ${primary} Started`,
+    `${names.resource}: ${roles.sort().join(", ")}; ${address}: ${primary} Started`,
   );
   expect(await holders(lab)).toEqual([primary]);
 }

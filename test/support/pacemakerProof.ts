@@ -63,7 +63,7 @@ export async function promotedMember(lab: Lab, asked: string): Promise<string> {
 
 /** Everything as it was declared, and Pulumi sees nothing to do. */
 export async function expectAsDeclared(cluster: TestCluster, primary: string): Promise<void> {
-  await expectRoles(cluster.lab, primary);
+  await expectRoles(cluster.lab, primary, cluster.members);
   expectExit(await cluster.stack.preview("--expect-no-changes"), 0);
 }
 
@@ -89,6 +89,17 @@ export async function boardOrders(lab: Lab, host: string): Promise<string[]> {
   return [...log.matchAll(new RegExp(`^\\S+ (On|ForceOff|ForceRestart) ${host}$`, "gm"))].map(
     ([, order]) => order ?? "",
   );
+}
+
+/** Waits until the management board was told exactly this about the host, in this order. */
+export async function waitForBoardOrders(lab: Lab, host: string, expected: readonly string[]): Promise<void> {
+  let last: readonly string[] = [];
+  await waitFor(`the board to be told ${expected.join(", ")} for ${host}`, 60, async () => {
+    last = await boardOrders(lab, host);
+    return last.join() === expected.join() || undefined;
+  }).catch((error: Error) => {
+    throw new Error(`${error.message}; it was told ${last.join(", ") || "nothing"}`);
+  });
 }
 
 /** How the newest fencing of this host ended, as Pacemaker has it. */

@@ -1,5 +1,5 @@
 /**
- * The demo: `make demo`, `make demo ENV=pacemaker` and `make demo-down`, or node --import tsx tools/demo/main.ts up ENV | down.
+ * The demo: `make demo`, with ENV=pacemaker or ENV=pacemaker-2, and `make demo-down`, or node --import tsx tools/demo/main.ts up ENV | down.
  * Needs root on Linux, and the environment of .tools/env.
  */
 import { existsSync } from "node:fs";
@@ -38,14 +38,14 @@ function refuseBesideAnother(wanted: DemoEnvironment): void {
 }
 
 async function up(environment: DemoEnvironment): Promise<number> {
-  const { manager, stack } = environment;
+  const { manager, stack, hosts } = environment;
   const stackFile = join(root, environment.stackFile);
   refuseBesideAnother(environment);
   const began = performance.now();
   const elapsed = () => `${((performance.now() - began) / 1000).toFixed(1)} s`;
-  heading(1, "three bare Debian hosts");
+  heading(1, `${hosts === 2 ? "two" : "three"} bare Debian hosts`);
   await unlockStack(stack);
-  const lab = await openLab({ name: "demo", hosts: 3, report: console.log });
+  const lab = await openLab({ name: "demo", hosts, report: console.log });
   stopIfInterrupted();
   const existing = await readFile(stackFile, "utf8").catch(() => undefined);
   await writeFile(stackFile, demoStackFile(manager, lab, existing));

@@ -37,6 +37,7 @@ it("under Pacemaker it kills the primary of that moment, and asks a host that li
 });
 
 it("a demo that does not exist is refused with those that do", () => {
-  const refusal = "ENV: found patroni, expected demo or pacemaker. Run: make demo, or make demo ENV=pacemaker";
+  const refusal =
+    "ENV: found patroni, expected demo, pacemaker or pacemaker-2. Run: make demo, or make demo ENV=pacemaker, or make demo ENV=pacemaker-2";
   expect(() => demoEnvironment("patroni")).toThrow(refusal);
 });

@@ -12,7 +12,7 @@ interface DemoHosts {
 /** What the reader may type after the demo. `primary`: the member that is primary now. */
 export function nextSteps(environment: DemoEnvironment, lab: DemoHosts, primary: string): string {
   const { command, stack, stackFile, manager } = environment;
-  const edit = `edit ${stackFile}: primary: pg3`;
+  const edit = `edit ${stackFile}: primary: ${lab.hosts.at(-1)?.name}`;
   const line = (typed: string, what: string) => `  ${typed.padEnd(edit.length + 9)}# ${what}`;
   return [
     "The hosts run on. Try:",

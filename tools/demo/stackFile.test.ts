@@ -48,12 +48,33 @@ it("under Pacemaker the cluster has a virtual IP, and every host is fenced by th
     ["pacemaker", { primary: { address: "198.51.100.50", prefix: 26 } }],
   ]);
   const fencing = environment?.pacemaker[0]?.fencing ?? [];
-  expect(fencing.map(({ hosts, parameters }) => [...hosts, `${parameters.ip}${parameters.systems_uri}`])).toEqual([
+  expect(
+    fencing.map(({ hosts, parameters }) => [
+      ...hosts.map(({ name }) => name),
+      `${parameters.ip}${parameters.systems_uri}`,
+    ]),
+  ).toEqual([
     ["pg1", "198.51.100.1/redfish/v1/Systems/pg1"],
     ["pg2", "198.51.100.1/redfish/v1/Systems/pg2"],
     ["pg3", "198.51.100.1/redfish/v1/Systems/pg3"],
   ]);
   expect(parseFencingSecrets('{"board":"x"}', environment?.pacemaker).faults).toEqual([]);
+});
+
+it("of two hosts the cluster has an address for replication too", () => {
+  const text = demoStackFile("pacemaker", { ...lab, hosts: hosts.slice(0, 2) }, undefined);
+  const { environment, faults } = parseEnvironment(configOf(text));
+  expect(faults).toEqual([]);
+  expect(environment?.clusters.map(({ members, virtualIps }) => [members.length, virtualIps])).toEqual([
+    [
+      2,
+      {
+        primary: { address: "198.51.100.50", prefix: 26 },
+        replication: { address: "203.0.113.50", prefix: 26 },
+      },
+    ],
+  ]);
+  expect(text).toContain("# The demo: two hosts of the lab");
 });
 
 it("a fencing password that the demo has set stays in the stack file", () => {

@@ -23,28 +23,39 @@ export interface DemoLab {
 /** The demo's cluster. */
 export const demoCluster = "orders";
 
-const corosync = `  pgha:pacemaker:
+function corosync(hosts: number): string {
+  const silent = hosts === 2 ? "2.2 s" : "3.6 s";
+  return `  pgha:pacemaker:
     main:
-      detection: fast # a host that is silent for 3.6 s counts as lost
+      detection: fast # a host that is silent for ${silent} counts as lost
       fencing:
         # The lab's management board, which switches hosts off and on.
         devices: {}
 `;
+}
 
-function firstText(manager: Manager, { virtualIp }: DemoLab): string {
+/** Two hosts are the classic pair: clients and replication have an address each. */
+function virtualIps({ hosts, virtualIp }: DemoLab): string {
+  const own =
+    hosts.length === 2 ? `, replication: ${virtualIp.replace(/^[0-9]+\.[0-9]+\.[0-9]+/, "203.0.113")}/26` : "";
+  return `{ primary: ${virtualIp}/26${own} } # clients write to the first; ${own === "" ? "it moves" : "both move"} with the primary`;
+}
+
+function firstText(manager: Manager, lab: DemoLab): string {
+  const { hosts } = lab;
   const failover = `      failover: { manager: pacemaker }
-      virtualIps: { primary: ${virtualIp}/26 } # clients write here; it moves with the primary
+      virtualIps: ${virtualIps(lab)}
 `;
-  return `# The demo: three hosts of the lab and one cluster on them. Try: change \`primary:\`, then pulumi preview, pulumi up.
+  return `# The demo: ${hosts.length === 2 ? "two" : "three"} hosts of the lab and one cluster on them. Try: change \`primary:\`, then pulumi preview, pulumi up.
 config:
   pgha:ssh: {}
   pgha:hosts: {}
   pgha:networks:
     lab: 198.51.100.0/26
-${manager === "pacemaker" ? corosync : ""}  pgha:clusters:
+${manager === "pacemaker" ? corosync(hosts.length) : ""}  pgha:clusters:
     ${demoCluster}:
       postgresVersion: 17
-      members: { pg1: {}, pg2: {}, pg3: {} }
+      members: { ${hosts.map(({ name }) => `${name}: {}`).join(", ")} }
       primary: pg1 # change this line = planned switchover
       synchronous: { quorum: 1 }
 ${manager === "pacemaker" ? failover : ""}      walSegmentSize: 1MB
