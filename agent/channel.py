@@ -113,8 +113,6 @@ def channel(member):
         asked, epoch, timeline = (request.get(field) for field in ("ask", "epoch", "timeline"))
         if asked == "state":
             say(**member_state(member))
-        elif asked == "position":
-            say(**member_position(member))
         elif isinstance(asked, str) and asked in ANSWERS:
             say(**ANSWERS[asked](member))
         elif asked == "revoke" and is_count(epoch) and is_count(timeline):

@@ -19,6 +19,11 @@ def elect(path):
 def win(member, began):
     """None once this member may be promoted, or why not. Each other member is asked again until it answers."""
     answers, over = {}, threading.Event()
+    alone = went_on_alone(member)
+    if alone:
+        return alone
+    # Of what it acknowledged alone nobody else has anything: it needs nobody's position.
+    rule = {**member, "synchronous": {"mode": "off", "k": 0}} if alone == "" else member
 
     def ask(name):
         while not over.is_set():
@@ -32,12 +37,26 @@ def win(member, began):
             now, limit_seconds = time.monotonic() - began, ELECTION_SECONDS
             reason = busy(member)
             if reason is None:
-                reason, limit_seconds = judge(member, member_position(member), dict(answers), now)
+                known = dict(answers)
+                reason, limit_seconds = judge(rule, member_position(member), known, now)
+                if reason is None:
+                    reason = word_of_others(member, known)
             if reason is None or now >= limit_seconds:
                 return reason
             time.sleep(0.05)
     finally:
         over.set()
+
+
+def word_of_others(member, answers):
+    """Their copies of Pacemaker's configuration may be newer than this one's: then it takes no part in deciding."""
+    if "relax" not in member:
+        return None
+    for name, answer in sorted(answers.items()):
+        nodes = [node for node in answer.get("relaxed", []) if node != member["node"]]
+        if nodes:
+            return "%s knows that %s" % (name, alone_text(member, nodes[0]))
+    return None
 
 
 def busy(member):
@@ -116,6 +135,11 @@ def objection(own, answer):
 
 def promote_elected(member, deadline):
     """None once it is in production. Nobody takes the lock between the last look at it and the order."""
+    if "relax" in member:
+        reason = went_on_alone(member)
+        if reason:
+            return reason
+        forget_relaxed(member)
     with guarded(member["lock"]):
         reason = busy(member)
         if reason is not None:

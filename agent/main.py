@@ -43,6 +43,7 @@ UNIT_VERBS = {
     "rep_mode": rep_mode,
     "rep_mode_standby": rep_mode_standby,
     "return_at_boot": return_at_boot,
+    "keep_synchronous": keep_synchronous,
 }
 
 

@@ -19,8 +19,10 @@ const files = [
   "orders.py",
   "gate.py",
   "repmode.py",
+  "alone.py",
   "elect.py",
   "atBoot.py",
+  "relax.py",
   "main.py",
 ];
 

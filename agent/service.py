@@ -110,6 +110,22 @@ def lay_role(member, text):
         os.kill(pid, signal.SIGHUP)
 
 
+def forget_relaxed(member):
+    """From here on commits wait for standbys: on a standby, from its promotion on."""
+    path = member["relax"]["file"]
+    with guarded(member["lock"]):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+            fsync_directory(os.path.dirname(path))
+        reload_member(member)
+
+
+def reload_member(member):
+    pid = postmaster_pid(member)
+    if pid is not None:
+        os.kill(pid, signal.SIGHUP)
+
+
 class Sql:
     """One session as postgres over the member's own socket."""
 

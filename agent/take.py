@@ -27,6 +27,8 @@ def take(arguments):
             refuse(listeners, refused)
             return
         leave_addresses(member, [])  # what an earlier handover left
+        if "relax" in member:
+            forget_relaxed(member)
         listeners.tell(event="armed")
         wait_for_ticket(member, arguments, listeners, sql, probe)
     finally:

@@ -5,7 +5,7 @@ import { fullVolumes, memberHealth, slotsInUse } from "../model/health.ts";
 import { memberPaths } from "../model/names.ts";
 import type { MemberObservation } from "../model/observation.ts";
 import { namedPrimary, observePrimary } from "../model/observedPrimary.ts";
-import { leftStandingBack } from "../model/pacemaker/view.ts";
+import { leftStandingBack, relaxedMembers } from "../model/pacemaker/view.ts";
 import { renderConfiguration, renderRole, steadyRole } from "../model/rendering.ts";
 import type { Applied } from "../model/situation.ts";
 import { switchBackOf } from "../model/switchBack.ts";
@@ -39,6 +39,7 @@ export function stateOf(
   const observed = observePrimary(observations, endpointsOf(group));
   const named = namedPrimary(observed)?.member;
   const unhealthy = named === undefined ? {} : memberHealth(group, named, observations);
+  const relaxed = relaxedMembers(group, observations);
   const inUse = slotsInUse(group, observations);
   const full = fullVolumes(group, observations);
   const alterSystem: Record<string, Readonly<Record<string, "set">>> = {};
@@ -74,6 +75,7 @@ export function stateOf(
     ...(Object.keys(unhealthy).length === 0 ? {} : { unhealthy }),
     ...(Object.keys(inUse).length === 0 ? {} : { slotsInUse: inUse }),
     ...(Object.keys(full).length === 0 ? {} : { fullVolumes: full }),
+    ...(Object.keys(relaxed).length === 0 ? {} : { relaxed }),
     ...(Object.keys(unreachable).length === 0 ? {} : { unreachable }),
     ...(Object.keys(wrongHostKeys).length === 0 ? {} : { wrongHostKeys }),
     ...(Object.keys(alterSystem).length === 0 ? {} : { alterSystem }),

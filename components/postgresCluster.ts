@@ -2,7 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { ClusterDeclaration } from "../model/declaration.ts";
 import { groupOf, inputsOfCluster } from "../model/group.ts";
 import { postgresPrograms } from "../model/names.ts";
-import { renderRejoinUnit, renderUnit } from "../model/rendering.ts";
+import { renderRejoinUnit, renderRelaxUnit, renderUnit } from "../model/rendering.ts";
 import { Instance, ReplicationGroup } from "./resources.ts";
 
 /** What a `PostgresCluster` is made of. */
@@ -33,6 +33,7 @@ export class PostgresCluster extends pulumi.ComponentResource {
     const shape = groupOf(inputs);
     const instances = cluster.members.map((member) => {
       const rejoinUnit = renderRejoinUnit(shape, member);
+      const relaxUnit = renderRelaxUnit(shape, member);
       return new Instance(
         `${name}-${member.name}`,
         {
@@ -43,6 +44,7 @@ export class PostgresCluster extends pulumi.ComponentResource {
           ...(member.walDirectory === undefined ? {} : { walDirectory: member.walDirectory }),
           unit: renderUnit(shape, member),
           ...(rejoinUnit === undefined ? {} : { rejoinUnit }),
+          ...(relaxUnit === undefined ? {} : { relaxUnit }),
           ...(cluster.failover.manager === "none"
             ? {}
             : { manager: cluster.failover.manager, programs: postgresPrograms(cluster.postgresVersion) }),

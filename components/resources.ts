@@ -81,6 +81,8 @@ export interface InstanceArgs {
   readonly unit: string;
   /** Text of the unit that lets a former primary come back at boot. Default: there is none. */
   readonly rejoinUnit?: string;
+  /** Text of the unit that lets commits go on without standbys. Default: there is none. */
+  readonly relaxUnit?: string;
   /**
    * Who starts, stops and promotes the member beside pgha. Default "none". "pacemaker": the programs lie beside the member's
    * configuration by which its agent does so through the unit.

@@ -153,6 +153,23 @@ describe("a stack file without faults", () => {
   it.each([["off"], [{ quorum: 2 }], [{ priority: 1 }]])("may be synchronous: %j", (synchronous) => {
     expect(cluster({ synchronous }).synchronous).toEqual(synchronous);
   });
+
+  it("may let commits go on without standbys, after 30 s or as declared", () => {
+    const underPacemaker = {
+      failover: { manager: "pacemaker" },
+    };
+    const relaxed = (synchronous: object) => {
+      const found = parsed({
+        hosts,
+        clusters: { orders: { ...orders, ...underPacemaker, synchronous } },
+        pacemaker: { main: { fencing: { devices: { power: { agent: "fence_x", hosts: ["pg1", "pg2", "pg3"] } } } } },
+      }).clusters[0];
+      return [found?.synchronous, found?.relaxAfterSeconds];
+    };
+    expect(relaxed({ quorum: 1, onLoss: "block" })).toEqual([{ quorum: 1 }, undefined]);
+    expect(relaxed({ quorum: 1, onLoss: "relax" })).toEqual([{ quorum: 1 }, 30]);
+    expect(relaxed({ priority: 1, onLoss: "relax", relaxAfter: "2min" })).toEqual([{ priority: 1 }, 120]);
+  });
 });
 
 describe("one fault of a cluster", () => {
@@ -274,6 +291,13 @@ describe("one fault of a cluster", () => {
       { members: { pg1: {}, pg2: {}, pg3: { candidate: false } }, synchronous: { priority: 2 } },
       [
         'synchronous.priority: found 2 with 1 candidate standby, expected at most 1: otherwise no commit ever ends. Lower it, add members, or write synchronous: "off".',
+      ],
+    ],
+    [
+      "a time after which commits go on without standbys, which they do not",
+      { synchronous: { quorum: 1, relaxAfter: "30s" } },
+      [
+        'synchronous: found {"quorum":1,"relaxAfter":"30s"}, expected relaxAfter with onLoss: relax alone. Write onLoss: relax, or remove relaxAfter.',
       ],
     ],
     [

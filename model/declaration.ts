@@ -20,20 +20,38 @@ const memberSchema = z.strictObject({
   candidate: z.boolean().default(true),
 });
 
-const synchronousSchema = z.union(
-  [
-    z.literal("off"),
-    z.strictObject({
-      /** ANY k: each commit waits for as many candidates besides the primary, whichever are first. */
-      quorum: z.int().min(1),
-    }),
-    z.strictObject({
-      /** FIRST k: each commit waits for the first so many candidates that are there, in the order of their names. */
-      priority: z.int().min(1),
-    }),
-  ],
-  expected('{ quorum: 1 }, { priority: 1 } or "off"', "Write one of the three."),
-);
+const relaxing = {
+  /**
+   * What becomes of commits when fewer standbys stream than they wait for. "block" (default): they wait. "relax": after
+   * relaxAfter they go on without, and until standbys have everything again nobody but this primary is promoted. Needs
+   * failover.manager pacemaker, fencing, and no quorum device.
+   */
+  onLoss: z.enum(["block", "relax"], expected('"block" or "relax"', "Write one of the two.")).default("block"),
+  /** For how long they wait with onLoss: relax. Default 30s, at least 10s. */
+  relaxAfter: duration.optional(),
+};
+
+const synchronousSchema = z
+  .union(
+    [
+      z.literal("off"),
+      z.strictObject({
+        /** ANY k: each commit waits for as many candidates besides the primary, whichever are first. */
+        quorum: z.int().min(1),
+        ...relaxing,
+      }),
+      z.strictObject({
+        /** FIRST k: each commit waits for the first so many candidates that are there, in the order of their names. */
+        priority: z.int().min(1),
+        ...relaxing,
+      }),
+    ],
+    expected('{ quorum: 1 }, { priority: 1 } or "off"', "Write one of the three."),
+  )
+  .refine(
+    (value) => value === "off" || value.onLoss === "relax" || value.relaxAfter === undefined,
+    expected("relaxAfter with onLoss: relax alone", "Write onLoss: relax, or remove relaxAfter."),
+  );
 
 /** Limits of the checks before a switchover: what a cluster's stack file may set under `limits`. */
 export const limitsSchema = z.strictObject({
@@ -196,7 +214,7 @@ export const clusterSchema = z.strictObject({
 });
 
 /** For how many standbys a commit waits: ANY k, FIRST k, or none. */
-export type Synchronous = z.infer<typeof synchronousSchema>;
+export type Synchronous = "off" | { readonly quorum: number } | { readonly priority: number };
 
 /** The virtual IPs, by what they are for. */
 export type VirtualIps = z.infer<typeof virtualIpsSchema>;
@@ -231,12 +249,23 @@ export interface MemberDeclaration {
 export interface ClusterDeclaration
   extends Omit<
     z.infer<typeof clusterSchema>,
-    "members" | "parameters" | "clientNetworks" | "eraseConfirmation" | "maintenanceWindow" | "failover" | "virtualIps"
+    | "members"
+    | "synchronous"
+    | "parameters"
+    | "clientNetworks"
+    | "eraseConfirmation"
+    | "maintenanceWindow"
+    | "failover"
+    | "virtualIps"
   > {
   /** Its key under pgha:clusters; with the members' names it names services and directories. */
   readonly name: string;
   /** In the order of the stack file. */
   readonly members: readonly MemberDeclaration[];
+  /** For how many standbys a commit waits. */
+  readonly synchronous: Synchronous;
+  /** After so long commits go on without them. Undefined: never (onLoss: block). */
+  readonly relaxAfterSeconds?: number;
   /** Who fails over when a host dies; the Corosync cluster by its name. */
   readonly failover:
     | { readonly manager: "none" }

@@ -113,6 +113,8 @@ export const groupInputs = z.object({
       priority: z.number(),
     }),
   ]),
+  /** After so long without enough standbys commits go on. Default: never. */
+  relaxAfterSeconds: z.number().optional(),
   /** Settings of postgresql.conf as text. Reloaded; one that needs a restart is refused on a running cluster. */
   parameters: z.record(z.string(), z.string()),
   /** Networks whose clients may connect, with scram-sha-256. */
@@ -180,6 +182,7 @@ export function inputsOfCluster(
     members: Object.fromEntries(cluster.members.map(({ name, ...member }) => [name, member])),
     primary: cluster.primary,
     synchronous: cluster.synchronous,
+    ...(cluster.relaxAfterSeconds === undefined ? {} : { relaxAfterSeconds: cluster.relaxAfterSeconds }),
     parameters: { ...cluster.parameters },
     clientNetworks: [...cluster.clientNetworks],
     walSegmentSize: cluster.walSegmentSize,

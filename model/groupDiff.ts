@@ -30,6 +30,8 @@ export interface GroupState {
   readonly slotsInUse?: Readonly<Record<string, string>> | undefined;
   /** Members that have hardly room left. Told, but no change: only an operator can make room. */
   readonly fullVolumes?: Readonly<Record<string, string>> | undefined;
+  /** Who goes on without standbys, by onLoss: relax. Told, but no change. */
+  readonly relaxed?: Readonly<Record<string, string>> | undefined;
   /** Members whose host could not be reached, with the reason. Told, but no change. */
   readonly unreachable?: Readonly<Record<string, string>> | undefined;
   /** Members whose host offered another key than the declared one, with both. A change, so that preview and `up` stop. */
@@ -74,6 +76,7 @@ const compared = [
   "postgresVersion",
   "members",
   "synchronous",
+  "relaxAfterSeconds",
   "parameters",
   "clientNetworks",
   "walSegmentSize",

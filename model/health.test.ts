@@ -194,6 +194,12 @@ describe("what is said of the primary", () => {
   });
 });
 
+it("a primary that goes on without standbys as declared is well: it ends that by itself", () => {
+  const settings = { synchronous_standby_names: { setting: "", unit: null, vartype: "string" } };
+  const shape = group({ members: [member("pg1")], synchronous: { quorum: 1 }, relaxAfterSeconds: 30 });
+  expect(memberHealth(shape, "pg1", [primary("pg1", { postgres: { settings } })])).toEqual({});
+});
+
 it("a cluster of one is well without slots", () => {
   const shape = group({ members: [member("pg1")] });
   expect(memberHealth(shape, "pg1", [primary("pg1")])).toEqual({});

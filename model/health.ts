@@ -167,5 +167,7 @@ function synchronousProblem(group: Group, live: string | undefined): string | un
   if (live === undefined || live === wanted) return undefined;
   // The agent pgsql takes the rule away while no standby is there, and puts it back.
   if (live === "" && group.failover.manager === "pacemaker" && group.failover.agent === "pgsql") return undefined;
+  // It goes on without standbys as declared, and ends that by itself.
+  if (live === "" && group.relaxAfterSeconds !== undefined) return undefined;
   return `synchronous_standby_names is '${live}', not '${wanted}'`;
 }

@@ -7,10 +7,14 @@ export interface MemberPaths {
   readonly dataUnit: string;
   /** What lets a former primary come back at boot. There only where that is declared. */
   readonly rejoinUnit: string;
+  /** What lets commits go on without standbys. There only where that is declared. */
+  readonly relaxUnit: string;
   readonly postgresqlConf: string;
   readonly roleConf: string;
   /** Under the agent pgsql: what it decided of synchronous commit. Read after roleConf; absent: as declared. */
   readonly repMode: string;
+  /** There while commits go on without standbys; included by the role file. */
+  readonly relaxedConf: string;
   readonly hba: string;
   readonly ident: string;
   readonly passfile: string;
@@ -55,9 +59,11 @@ export function memberPaths(cluster: string, member: string): MemberPaths {
     // No name has a dot: it is no other member's.
     dataUnit: `pgha-${cluster}-${member}.data.service`,
     rejoinUnit: `pgha-${cluster}-${member}.rejoin.service`,
+    relaxUnit: `pgha-${cluster}-${member}.relax.service`,
     postgresqlConf: `${configDirectory}/postgresql.conf`,
     roleConf: `${configDirectory}/role.conf`,
     repMode: `${configDirectory}/rep_mode.conf`,
+    relaxedConf: `${configDirectory}/relaxed.conf`,
     hba: `${configDirectory}/pg_hba.conf`,
     ident: `${configDirectory}/pg_ident.conf`,
     passfile: `${configDirectory}/passfile`,

@@ -122,6 +122,8 @@ it("everything of a member has its place by the names of cluster and member", ()
     unit: "pgha-orders-pg-1.service",
     dataUnit: "pgha-orders-pg-1.data.service",
     rejoinUnit: "pgha-orders-pg-1.rejoin.service",
+    relaxUnit: "pgha-orders-pg-1.relax.service",
+    relaxedConf: "/etc/pgha/orders/pg-1/relaxed.conf",
     postgresqlConf: "/etc/pgha/orders/pg-1/postgresql.conf",
     roleConf: "/etc/pgha/orders/pg-1/role.conf",
     repMode: "/etc/pgha/orders/pg-1/rep_mode.conf",

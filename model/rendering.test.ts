@@ -11,6 +11,7 @@ import {
   renderIdent,
   renderPostgresqlConf,
   renderRejoinUnit,
+  renderRelaxUnit,
   renderRole,
   renderUnit,
   steadyRole,
@@ -428,6 +429,24 @@ it("under Pacemaker it also knows what Pacemaker calls it, and by which rule a p
     expect(described({ failover, synchronous })).toMatchObject({ ...driven, synchronous: rule });
   }
   expect(Object.keys(described({}))).not.toContain("manager");
+});
+
+it("commits go on without standbys only where that is declared: by a unit, and a file that is there only then", () => {
+  const shape = group({ synchronous: { quorum: 1 }, relaxAfterSeconds: 45 });
+  const without = group({ synchronous: { quorum: 1 } });
+  const [own] = shape.members;
+  if (own === undefined) throw new Error("a cluster has members");
+  const described = (declared: typeof shape) =>
+    JSON.parse(renderConfiguration(declared, own)[memberPaths("orders", own.name).memberFile] ?? "");
+  const file = "/etc/pgha/orders/pg1/relaxed.conf";
+  expect(described(shape).relax).toEqual({ afterSeconds: 45, attribute: "pgha-orders-relaxed", file });
+  expect(renderRole(shape, own, steadyRole).endsWith(`\ninclude_if_exists '${file}'\n`)).toBe(true);
+  expect(renderRelaxUnit(shape, own)).toContain(
+    "\nExecStart=/usr/bin/python3 -u /usr/local/lib/pgha/agent.py keep_synchronous /etc/pgha/orders/pg1/member.json\n",
+  );
+  expect(Object.keys(described(without))).not.toContain("relax");
+  expect(renderRole(without, own, steadyRole)).not.toContain("include");
+  expect(renderRelaxUnit(without, own)).toBeUndefined();
 });
 
 it("a former primary comes back by itself only where that is declared: by a unit before Corosync, and what it then needs", () => {

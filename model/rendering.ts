@@ -8,7 +8,7 @@ import {
   socketDirectory,
   startGatePath,
 } from "./names.ts";
-import { pacemakerNames } from "./pacemaker/names.ts";
+import { pacemakerNames, relaxedAttribute } from "./pacemaker/names.ts";
 import type { DeclaredPgsql } from "./pacemaker/pgsqlParameters.ts";
 import { booleanOf } from "./parameters.ts";
 import { render } from "./template.ts";
@@ -21,6 +21,8 @@ export interface ClusterShape {
   readonly parameters: Readonly<Record<string, string>>;
   readonly clientNetworks: readonly string[];
   readonly synchronous: Synchronous;
+  /** After so long commits go on without standbys; undefined: never. */
+  readonly relaxAfterSeconds?: number | undefined;
   readonly slotSizeLimit: string;
   /** Who fails over when a host dies. */
   readonly failover: DrivingManager;
@@ -151,6 +153,17 @@ export function renderRejoinUnit(shape: ClusterShape, member: MemberDeclaration)
   });
 }
 
+/** The unit that lets commits go on without standbys; undefined where that is not declared. */
+export function renderRelaxUnit(shape: ClusterShape, member: MemberDeclaration): string | undefined {
+  if (shape.relaxAfterSeconds === undefined) return undefined;
+  return render("systemd/relax.service.hbs", {
+    cluster: shape.cluster,
+    member: member.name,
+    agent: agentPath,
+    memberFile: memberPaths(shape.cluster, member.name).memberFile,
+  });
+}
+
 /** The files of one member that only change with the declaration, by path. The role file is `renderRole`'s. */
 export function renderConfiguration(shape: ClusterShape, member: MemberDeclaration): Readonly<Record<string, string>> {
   const paths = memberPaths(shape.cluster, member.name);
@@ -194,6 +207,7 @@ function renderMember(shape: ClusterShape, member: MemberDeclaration): string {
       port: other.sshPort,
     })),
     ...(shape.failover.manager === "pacemaker" ? driven(shape, member) : {}),
+    ...(shape.relaxAfterSeconds === undefined ? {} : { relax: goingOnAlone(shape, member) }),
     ...(comesBack(shape) ? { atBoot: returnAtBoot(shape, member) } : {}),
   };
   return `${JSON.stringify(description, undefined, 1)}\n`;
@@ -209,6 +223,15 @@ function driven(shape: ClusterShape, member: MemberDeclaration) {
     candidates: shape.members.filter(({ candidate }) => candidate).map(({ name }) => name),
     synchronous: synchronousRule(shape.synchronous),
     ...(pgsqlMode(shape) === undefined ? {} : { repMode: pgsqlMode(shape), repModeConf: repModeConf(shape, member) }),
+  };
+}
+
+/** By what a primary goes on without standbys, and whom that binds. */
+function goingOnAlone(shape: ClusterShape, member: MemberDeclaration) {
+  return {
+    afterSeconds: shape.relaxAfterSeconds,
+    attribute: relaxedAttribute(shape.cluster),
+    file: memberPaths(shape.cluster, member.name).relaxedConf,
   };
 }
 
@@ -295,6 +318,7 @@ export function renderRole(shape: ClusterShape, member: MemberDeclaration, role:
     primaryConninfo: quoted(primaryConninfo(shape, member, role.upstream)),
     primarySlotName: shape.members.length > 1 ? slotName(member.name) : "",
     walRetrieveRetryInterval: role.hurried ? "10ms" : "200ms",
+    relaxedConf: shape.relaxAfterSeconds === undefined ? "" : memberPaths(shape.cluster, member.name).relaxedConf,
   });
 }
 

@@ -1,5 +1,6 @@
 import type { HostDeclaration, Networks, Surroundings } from "./connections.ts";
 import type { ClusterDeclaration, MemberDeclaration, UncheckedCluster, VirtualIps } from "./declaration.ts";
+import { durationSeconds } from "./duration.ts";
 import type { Fault } from "./fault.ts";
 import { defaultDataDirectory, memberPaths } from "./names.ts";
 import { declarePgsql } from "./pacemaker/pgsqlParameters.ts";
@@ -60,11 +61,12 @@ function clusterDeclaration(
   clientNetworks: readonly string[],
   corosyncs: readonly string[],
 ): ClusterDeclaration {
-  const { eraseConfirmation, maintenanceWindow, virtualIps, ...rest } = cluster;
+  const { eraseConfirmation, maintenanceWindow, virtualIps, synchronous, ...rest } = cluster;
   return {
     ...rest,
     name,
     members,
+    ...synchronousDeclaration(synchronous),
     failover: declaredFailover(name, cluster, corosyncs),
     virtualIps: declaredAddresses(virtualIps),
     parameters: {
@@ -76,6 +78,16 @@ function clusterDeclaration(
     ...(maintenanceWindow === undefined ? {} : { maintenanceWindow }),
   };
 }
+
+function synchronousDeclaration(
+  synchronous: UncheckedCluster["synchronous"],
+): Pick<ClusterDeclaration, "synchronous" | "relaxAfterSeconds"> {
+  if (synchronous === "off") return { synchronous };
+  const { onLoss, relaxAfter = defaultRelaxAfter, ...rule } = synchronous;
+  return { synchronous: rule, ...(onLoss === "relax" ? { relaxAfterSeconds: durationSeconds(relaxAfter) } : {}) };
+}
+
+const defaultRelaxAfter = "30s";
 
 function declaredFailover(
   name: string,

@@ -10,8 +10,8 @@ import { type StandIns, standInsOf, standInTexts } from "../model/pacemaker/stan
 import { readFiles, writeFile } from "../remote/files.ts";
 import type { RemoteHost } from "../remote/host.ts";
 import { removeOrForget } from "./forget.ts";
+import { helperUnits, layHelperUnit, readHelperUnit, removeHelperUnit } from "./helperUnits.ts";
 import { checkInputs, lastSeen } from "./inputs.ts";
-import { layRejoinUnit, readRejoinUnit, removeRejoinUnit } from "./rejoinUnit.ts";
 import type { Context, Properties, ResourceType } from "./resource.ts";
 import { layStandIns, readStandIns, removeStandIns } from "./standIns.ts";
 
@@ -25,6 +25,8 @@ const inputsSchema = z.strictObject({
   unit: z.string(),
   /** The whole unit file of what lets a former primary come back at boot. */
   rejoinUnit: z.string().optional(),
+  /** The whole unit file of what lets commits go on without standbys. */
+  relaxUnit: z.string().optional(),
   /** SHA-256 of the host helper that lies beside it. */
   helper: z.string().optional(),
   /** Who starts, stops and promotes the member beside pgha. */
@@ -63,7 +65,7 @@ export const instance: ResourceType = {
   diff({ outputs, news }) {
     if (outputs.host !== news.host) return { host: { kind: "replace" } };
     return Object.fromEntries(
-      ["unit", "helper", "standIns", "rejoinUnit"]
+      ["unit", "helper", "standIns", ...helperUnits]
         .filter((key) => outputs[key] !== news[key])
         .map((key) => [key, { kind: "update" } as const]),
     );
@@ -81,20 +83,20 @@ export const instance: ResourceType = {
     try {
       const paths = [unitPath(declared), ...helperFiles.map(({ path }) => path)];
       const host = context.hosts.host(declared.host);
-      const mayRejoin = declared.rejoinUnit !== undefined || outputs.rejoinUnit !== undefined;
+      const known = helperUnits.filter((kind) => declared[kind] !== undefined || outputs[kind] !== undefined);
       const driven = drivenBy(declared) ?? drivenBefore(outputs);
-      const [[unit, ...laid], rejoinUnit, standIns] = await Promise.all([
+      const [[unit, ...laid], units, standIns] = await Promise.all([
         readFiles(host, paths),
-        mayRejoin ? readRejoinUnit(host, declared) : undefined,
+        Promise.all(known.map(async (kind) => [kind, await readHelperUnit(host, kind, declared)] as const)),
         driven === undefined ? undefined : readStandIns(host, driven),
       ]);
-      const { standIns: _, rejoinUnit: __, ...declaredInputs } = inputs;
+      const { standIns: _, rejoinUnit: __, relaxUnit: ___, ...declaredInputs } = inputs;
       const seen: Properties = {
         ...declaredInputs,
         unit: unit?.content ?? "",
         helper: digest(laid.map((file) => file?.content ?? "")),
       };
-      if (rejoinUnit !== undefined) Object.assign(seen, { rejoinUnit });
+      for (const [kind, text] of units) if (text !== undefined) seen[kind] = text;
       if (standIns !== undefined) Object.assign(seen, { standIns: digest(standIns), programs: outputs.programs });
       return { id, outputs: seen };
     } catch (error) {
@@ -109,7 +111,9 @@ export const instance: ResourceType = {
     const [driven, before] = [drivenBy(declared), drivenBefore(outputs)];
     const host = context.hosts.host(declared.host);
     await prepare(context, declared);
-    if (declared.rejoinUnit === undefined && outputs.rejoinUnit !== undefined) await removeRejoinUnit(host, declared);
+    for (const kind of helperUnits) {
+      if (declared[kind] === undefined && outputs[kind] !== undefined) await removeHelperUnit(host, kind, declared);
+    }
     if (driven !== undefined) await layStandIns(host, driven);
     else if (before !== undefined && !(await removeStandIns(host, before))) {
       context.warn(usedText(declared));
@@ -123,7 +127,9 @@ export const instance: ResourceType = {
     const paths = memberPaths(declared.cluster, declared.member);
     await removeOrForget(context, declared.host, leftText(declared), async () => {
       const host = context.hosts.host(declared.host);
-      if (declared.rejoinUnit !== undefined) await removeRejoinUnit(host, declared);
+      for (const kind of helperUnits) {
+        if (declared[kind] !== undefined) await removeHelperUnit(host, kind, declared);
+      }
       if ((await forgetRecords(host, declared)) === "has data") return;
       const driven = drivenBy(declared);
       if (driven !== undefined) await removeStandIns(host, driven);
@@ -311,5 +317,8 @@ async function prepare(context: Context, declared: InstanceInputs): Promise<void
   if (changed) {
     await host.must({ argv: ["systemctl", "daemon-reload"], limitSeconds: 30, purpose: `load ${paths.unit}` });
   }
-  if (declared.rejoinUnit !== undefined) await layRejoinUnit(host, declared, declared.rejoinUnit);
+  for (const kind of helperUnits) {
+    const text = declared[kind];
+    if (text !== undefined) await layHelperUnit(host, kind, declared, text);
+  }
 }

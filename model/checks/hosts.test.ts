@@ -62,6 +62,16 @@ describe("Pacemaker as the failover manager", () => {
     });
   });
 
+  it("blocks while commits go on without standbys: the target lacks acknowledged rows, or may", () => {
+    const nodeAttributes = { pg1: { "pgha-orders-relaxed": "2026-01-02T03:04:05Z" } };
+    expect(seen({ nodeAttributes })).toMatchObject({
+      verdict: "block",
+      measured:
+        "pg1: since 2026-01-02T03:04:05Z it acknowledges commits alone, and nobody else is promoted, until standbys have everything again",
+      remedy: "Bring a standby back, and wait until preview no longer tells of it.",
+    });
+  });
+
   it("blocks without quorum, while a node waits to be fenced, and while an instance is blocked", () => {
     expect(seen({ quorum: false }).verdict).toBe("block");
     const nodes = pacemaker().nodes.map((node) => (node.name === "pg3" ? { ...node, unclean: true } : node));

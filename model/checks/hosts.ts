@@ -2,7 +2,14 @@ import { memberOf } from "../group.ts";
 import { reachedMembers } from "../observation.ts";
 import { pacemakerProblems, unpromotable } from "../pacemaker/explain.ts";
 import type { RunningStatus } from "../pacemaker/status.ts";
-import { maintenanceOf, managesCluster, ownResources, pacemakerView, promotedMember } from "../pacemaker/view.ts";
+import {
+  maintenanceOf,
+  managesCluster,
+  ownResources,
+  pacemakerView,
+  promotedMember,
+  relaxedMembers,
+} from "../pacemaker/view.ts";
 import { block, type Check, ok, type Subject, secondsText, warn } from "./check.ts";
 
 export function lockCheck({ heldLock }: Subject): Check {
@@ -41,6 +48,15 @@ function pacemakerCheck({ group, from, to, observations }: Subject): Check {
       maintenance,
       limit,
       "Whoever set it may need it: end it first (pcs, crm_resource, crm_attribute).",
+    );
+  }
+  const relaxed = Object.entries(relaxedMembers(group, observations)).map(([member, text]) => `${member}: ${text}`);
+  if (relaxed.length > 0) {
+    return block(
+      name,
+      relaxed.join("; "),
+      limit,
+      "Bring a standby back, and wait until preview no longer tells of it.",
     );
   }
   const own = ownResources(status, group.cluster);

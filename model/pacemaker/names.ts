@@ -40,6 +40,11 @@ export function withPrimary<T>(virtualIps: Readonly<Record<string, T>>): Record<
   return rest;
 }
 
+/** The attribute of a node whose member goes on without standbys: no other one may be promoted. Its value is since when. */
+export function relaxedAttribute(cluster: string): string {
+  return `pgha-${cluster}-relaxed`;
+}
+
 /** The resource of one virtual IP. */
 export function addressResource(cluster: string, kind: string): string {
   return `pgha-${cluster}-${kind}-ip`;

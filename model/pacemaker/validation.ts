@@ -10,6 +10,7 @@ import { fencingFaults } from "./fencingRules.ts";
 import { addressResource, pacemakerNames } from "./names.ts";
 import { defaultAlgorithm } from "./quorum.ts";
 import { quorumFaults } from "./quorumFaults.ts";
+import { relaxFaults } from "./relaxing.ts";
 import { addressFaults } from "./virtualIps.ts";
 
 type At = (...path: string[]) => string[];
@@ -34,6 +35,7 @@ export function validatePacemaker(
     ...clusters.flatMap((cluster) => clusterFaults(cluster, [...declared.keys()])),
     ...addressFaults(clusters, surroundings),
     ...idFaults(clusters),
+    ...clusters.flatMap((cluster) => (cluster.failover.manager === "none" ? relaxFaults(cluster, undefined) : [])),
   ];
   const pacemaker: PacemakerDeclaration[] = [];
   const taken = new Map<string, string>();
@@ -59,6 +61,12 @@ export function validatePacemaker(
         hosts.map((host) => host.name),
       ),
     );
+    const around = {
+      fenced: Object.keys(parts.fencing?.devices ?? {}).length > 0,
+      hasQuorumDevice: parts.quorumDevice !== undefined,
+      nodes: [...names],
+    };
+    faults.push(...own.flatMap((cluster) => relaxFaults(cluster, around)));
     for (const host of hosts) {
       const other = taken.get(host.name);
       if (other !== undefined) faults.push(sharedHostFault(at(), host.name, other));

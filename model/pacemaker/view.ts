@@ -1,6 +1,6 @@
 import type { Group } from "../group.ts";
 import { type MemberObservation, reachedMembers } from "../observation.ts";
-import { pacemakerNames } from "./names.ts";
+import { pacemakerNames, relaxedAttribute } from "./names.ts";
 import { promotedNodes, type RunningStatus } from "./status.ts";
 
 /**
@@ -74,4 +74,23 @@ export function leftStandingBack(group: Group, observations: readonly MemberObse
   const held = reachedMembers(observations).some(({ local }) => local.lock.alive);
   if (epoch === undefined || held) return undefined;
   return `Pacemaker leaves ${group.cluster} alone since a \`pulumi up\` (epoch ${epoch}) that was cut off`;
+}
+
+/** Whose member goes on without standbys, or may have done so, by Pacemaker's configuration; in words, by member. */
+export function relaxedMembers(
+  group: Group,
+  observations: readonly MemberObservation[],
+): Readonly<Record<string, string>> {
+  const attributes = pacemakerView(observations)?.nodeAttributes ?? {};
+  const name = relaxedAttribute(group.cluster);
+  return Object.fromEntries(
+    group.members.flatMap(({ name: member, host }) => {
+      const since = attributes[host]?.[name];
+      return since === undefined ? [] : [[member, relaxedText(since)]];
+    }),
+  );
+}
+
+function relaxedText(since: string): string {
+  return `since ${since} it acknowledges commits alone, and nobody else is promoted, until standbys have everything again`;
 }

@@ -162,6 +162,26 @@ export class PretendHost {
     this.set("pacemaker", "active enabled\n");
   }
 
+  /** Its description, as rendered where commits may go on without standbys; nobody has done so. */
+  mayGoOnAlone(): void {
+    this.describe({
+      relax: { afterSeconds: 30, attribute: "pgha-orders-relaxed", file: this.paths.relaxedConf },
+    });
+    this.wentOnAlone();
+  }
+
+  /** Whose members did, by this host's copy of Pacemaker's configuration. */
+  wentOnAlone(...nodes: readonly string[]): void {
+    const attribute =
+      '<instance_attributes id="x"><nvpair id="x-r" name="pgha-orders-relaxed" value="then"/></instance_attributes>';
+    const entries = ["pg1", "pg2", "pg3"].map((name, index) =>
+      nodes.includes(name)
+        ? `<node id="${index + 1}" uname="${name}">${attribute}</node>`
+        : `<node id="${index + 1}" uname="${name}"/>`,
+    );
+    this.set("cib.xml", `<nodes>\n${entries.join("\n")}\n</nodes>\n`);
+  }
+
   /** Its description, as rendered where a former primary comes back at boot. */
   mayComeBack(): void {
     const { stateDirectory, postgresqlConf, passfile } = this.paths;

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { instance } from "../../provider/instance.ts";
 
-/* The unit that lets a former primary come back at boot is a part of its instance. */
+/* The units of the host helper are a part of their instance. */
 const plain = {
   cluster: "orders",
   member: "pg1",
@@ -9,6 +9,14 @@ const plain = {
   dataDirectory: "/var/lib/postgresql/17/orders-pg1",
   unit: "[Unit]\n",
 };
+
+it("an instance shows the unit by which commits go on without standbys in the same way", () => {
+  const { inputs } = instance.check({ ...plain, relaxUnit: "[Service]\n" }, undefined);
+  const seen = (relaxUnit: string) => ({ ...inputs, relaxUnit });
+  const diff = (outputs: typeof inputs) => instance.diff({ id: "x", outputs, oldInputs: inputs, news: inputs });
+  expect(diff(seen("[Service]\n"))).toEqual({});
+  expect(diff(seen(""))).toEqual({ relaxUnit: { kind: "update" } });
+});
 
 it("an instance shows the unit for a boot where it is new, changed by hand, disabled, or no longer declared", () => {
   const inputsOf = (more: object) => instance.check({ ...plain, ...more }, undefined).inputs;
