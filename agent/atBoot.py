@@ -1,7 +1,7 @@
 # --- at boot, before Pacemaker starts: a primary whose place another member took comes back as a standby, by itself
 
 SEARCH_SECONDS = 30  # for whoever was promoted; nothing on this host that Pacemaker manages starts meanwhile
-SILENCE_SECONDS = 10  # for members that do not answer, where nobody is known to have been promoted
+BOOT_SILENCE_SECONDS = 10  # for members that do not answer, where nobody is known to have been promoted
 SEARCH_RETRY_SECONDS = 0.5
 CHECKPOINT_SECONDS = 120
 REWIND_SECONDS = 600
@@ -56,7 +56,7 @@ def find_promoted(member, began):
                 raise Refused("%s holds another database (system identifier %s)" % (name, answer["systemIdentifier"]))
         ahead = sorted(name for name, answer in answers.items() if answer.get("timeline", 0) > own["timeline"])
         waited = time.monotonic() - began
-        if not ahead and (all(has_word(answer) for answer in answers.values()) or waited > SILENCE_SECONDS):
+        if not ahead and (all(has_word(answer) for answer in answers.values()) or waited > BOOT_SILENCE_SECONDS):
             return None, None
         facts = {name: ask_peer(member, name, {"ask": "source"}, 10) for name in ahead}
         primaries = {name: found for name, found in facts.items() if found.get("primary") == 1}

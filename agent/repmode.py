@@ -25,16 +25,16 @@ def rep_mode_standby(path):
 
 def follow_wish(member, wish):
     if wants_standby(read_text(wish)):
-        if not tighten(member):
-            relax(member)
+        if not let_commits_wait(member):
+            let_commits_go(member)
             write_wish(member, wish, False)
         return
     if not is_primary(member):
-        relax(member)  # of no consequence before it is promoted, and the agent refuses to start it otherwise
+        let_commits_go(member)  # of no consequence before it is promoted, and the agent refuses to start it otherwise
         return
     refused = relax_refusal(member, managers_view())
     if refused is None:
-        relax(member)
+        let_commits_go(member)
         report(6, "commits on %s no longer wait for a standby" % member["member"])
     else:
         write_wish(member, wish, True)
@@ -52,11 +52,11 @@ def write_wish(member, wish, standby):
         file.write("synchronous_standby_names = '%s'\n" % names)
 
 
-def relax(member):
+def let_commits_go(member):
     lay_rule(member, RELAXED)
 
 
-def tighten(member):
+def let_commits_wait(member):
     """True once a commit was confirmed by a standby: so everything before it was."""
     lay_rule(member, DECLARED)
     sql, deadline = Sql(member), time.monotonic() + CONFIRMED_SECONDS
@@ -77,12 +77,6 @@ def lay_rule(member, text):
         # PostgreSQL reads it as its own user
         write_durably(path, text, os.stat(member["roleConf"]))
     reload_member(member)
-
-
-def reload_member(member):
-    pid = postmaster_pid(member)
-    if pid is not None:
-        os.kill(pid, signal.SIGHUP)
 
 
 def managers_view():
@@ -132,5 +126,5 @@ def recorded_refusal(member):
         refused = relax_refusal(member, view)
         if refused is not None:
             return refused
-        relax(member)  # the new primary begins alone
+        let_commits_go(member)  # the new primary begins alone
     return None
