@@ -1,6 +1,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
+import { waitFor } from "../../lab/shell.ts";
+import { onHost, plain } from "../support/labStack.ts";
 import {
   declarePacemakerCluster,
   openPacemakerLab,
@@ -11,6 +13,7 @@ import {
   adoptPrimary,
   boardOrders,
   comeBack,
+  expectAsDeclared,
   fencingOf,
   ownersIn,
   promotedMember,
@@ -39,6 +42,46 @@ afterAll(async () => {
 const lasting = 60_000;
 
 const othersOf = (member: string) => hosts.filter((name) => name !== member);
+
+test("a primary that is cut off on one ring of two stays where it is, and preview says which ring is broken", async (context) => {
+  const before = await boardOrders(lab, "pg1");
+  const verdict = await underWrites(cluster, context, async () => {
+    await lab.partition("pg1", { networks: ["cluster"] });
+    await pause(lasting);
+    const preview = await cluster.stack.preview();
+    await lab.heal();
+    expectExit(preview, 0);
+    const broken = (other: string) =>
+      `ring 0: pg1 (${lab.host("pg1").addresses.cluster}) and ${other} (${lab.host(other).addresses.cluster}) do not hear each other`;
+    expect(plain(preview.output)).toContain(broken("pg2"));
+    expect(plain(preview.output)).toContain(broken("pg3"));
+    expect(await promotedMember(lab, "pg2")).toBe("pg1");
+  });
+  expect(await boardOrders(lab, "pg1")).toEqual(before);
+  expect(serversIn(verdict)).toEqual(["pg1"]);
+  expect(ownersIn(verdict)).toEqual(["pg1"]);
+  await waitFor("every ring to be whole again", 60, async () => {
+    const status = await onHost(lab, "pg1", ["corosync-cfgtool", "-s"]);
+    return !status.includes("disconnected") || undefined;
+  });
+  await expectAsDeclared(cluster, "pg1");
+});
+
+test("a standby that is cut off is fenced, the primary stays, and nobody waits", async (context) => {
+  const verdict = await underWrites(cluster, context, async () => {
+    await lab.partition("pg3");
+    const fenced = async () => (await fencingOf(lab, "pg1", "pg3")) === "success" || undefined;
+    await waitFor("pg3 to be fenced", 60, fenced, 300);
+    await pause(lasting);
+    await lab.heal();
+  });
+  expect(await boardOrders(lab, "pg3")).toEqual(["ForceOff", "On"]);
+  expect(serversIn(verdict)).toEqual(["pg1"]);
+  expect(ownersIn(verdict)).toEqual(["pg1"]);
+  await lab.start("pg3");
+  await waitUntilRunning(lab, "pg1", "pg3", 120);
+  await expectAsDeclared(cluster, "pg1");
+});
 
 test("a primary that is cut off from everybody for a minute is switched off before another member is promoted", async (context) => {
   await failsOver(context, (from) => lab.partition(from));
