@@ -34,6 +34,9 @@ it("the example environment of two hosts has an address for clients and one for 
       properties,
     ]),
   ).toEqual([[["pg1 192.0.2.11,203.0.113.11", "pg2 192.0.2.12,203.0.113.12"], 2, { "priority-fencing-delay": "10s" }]]);
+  expect(environment?.clusters.map(({ synchronous, failover }) => [synchronous, failover])).toEqual([
+    [{ priority: 1 }, expect.objectContaining({ manager: "pacemaker", agent: "pgsql", corosync: "main" })],
+  ]);
   expect(environment?.clusters.map(({ virtualIps }) => virtualIps)).toEqual([
     { primary: { address: "198.51.100.50", prefix: 24 }, replication: { address: "203.0.113.50", prefix: 24 } },
   ]);

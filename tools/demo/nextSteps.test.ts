@@ -36,6 +36,13 @@ it("under Pacemaker it kills the primary of that moment, and asks a host that li
   expect(steps).toContain("\n  make demo ENV=pacemaker ");
 });
 
+it("of two hosts the former primary stays down until pulumi up, as the agent pgsql has it", () => {
+  const steps = nextSteps(demoEnvironment("pacemaker-2"), { ...lab, hosts: hosts.slice(0, 2) }, "pg1");
+  expect(steps).toContain("pg2 is Promoted, with every acknowledged row,");
+  expect(steps).toContain("the agent refuses to start it: PGSQL.lock marks a former primary.");
+  expect(steps).not.toContain("Pacemaker starts it as a standby");
+});
+
 it("a demo that does not exist is refused with those that do", () => {
   const refusal =
     "ENV: found patroni, expected demo, pacemaker or pacemaker-2. Run: make demo, or make demo ENV=pacemaker, or make demo ENV=pacemaker-2";

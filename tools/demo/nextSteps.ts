@@ -37,8 +37,21 @@ function failover({ hosts, keyFile, knownHostsFile, virtualIp }: DemoHosts, prim
     `  ssh -i ${key} -o UserKnownHostsFile=${known} root@${others[0]?.address} crm_mon -1A`,
     `  pulumi preview --stack ${stack} --diff`,
     `After some 4 s ${primary} is UNCLEAN, and OFFLINE once the management board has switched it off and on (.lab/board.log). Within 10`,
-    `to 20 s ${others.map(({ name }) => name).join(" or ")} is Promoted, one that has every acknowledged row, and ${virtualIp} is there. ${primary} boots 20 s after`,
-    "it was switched on, and Pacemaker starts it as a standby; where it has WAL that the new primary lacks, pulumi up",
-    "rewinds it. Preview says who is primary now: write that name at primary: in the stack file.",
+    ...(others.length === 1 ? afterwardsPgsql : afterwardsPaf)(primary, others, virtualIp),
   ];
 }
+
+type Afterwards = (primary: string, others: DemoHosts["hosts"], virtualIp: string) => string[];
+
+const afterwardsPaf: Afterwards = (primary, others, virtualIp) => [
+  `to 20 s ${others.map(({ name }) => name).join(" or ")} is Promoted, one that has every acknowledged row, and ${virtualIp} is there. ${primary} boots 20 s after`,
+  "it was switched on, and Pacemaker starts it as a standby; where it has WAL that the new primary lacks, pulumi up",
+  "rewinds it. Preview says who is primary now: write that name at primary: in the stack file.",
+];
+
+/** PGSQL.lock keeps a former primary down. */
+const afterwardsPgsql: Afterwards = (primary, others, virtualIp) => [
+  `to 30 s ${others[0]?.name} is Promoted, with every acknowledged row, and ${virtualIp} is there. ${primary} boots 20 s after it was`,
+  "switched on, and the agent refuses to start it: PGSQL.lock marks a former primary. Preview says who is primary now:",
+  "write that name at primary: in the stack file, and pulumi up makes the other one its standby again.",
+];

@@ -61,13 +61,20 @@ it("under Pacemaker the cluster has a virtual IP, and every host is fenced by th
   expect(parseFencingSecrets('{"board":"x"}', environment?.pacemaker).faults).toEqual([]);
 });
 
-it("of two hosts the cluster has an address for replication too", () => {
+it("of two hosts the cluster has an address for replication too, and the agent of the classic pair", () => {
   const text = demoStackFile("pacemaker", { ...lab, hosts: hosts.slice(0, 2) }, undefined);
   const { environment, faults } = parseEnvironment(configOf(text));
   expect(faults).toEqual([]);
-  expect(environment?.clusters.map(({ members, virtualIps }) => [members.length, virtualIps])).toEqual([
+  expect(
+    environment?.clusters.map(({ members, failover, virtualIps }) => [
+      members.length,
+      failover.manager === "pacemaker" && failover.agent,
+      virtualIps,
+    ]),
+  ).toEqual([
     [
       2,
+      "pgsql",
       {
         primary: { address: "198.51.100.50", prefix: 26 },
         replication: { address: "203.0.113.50", prefix: 26 },

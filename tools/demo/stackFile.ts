@@ -34,7 +34,7 @@ function corosync(hosts: number): string {
 `;
 }
 
-/** Two hosts are the classic pair: clients and replication have an address each. */
+/** Two hosts are the classic pair, under its agent pgsql: clients and replication have an address each. */
 function virtualIps({ hosts, virtualIp }: DemoLab): string {
   const own =
     hosts.length === 2 ? `, replication: ${virtualIp.replace(/^[0-9]+\.[0-9]+\.[0-9]+/, "203.0.113")}/26` : "";
@@ -43,10 +43,11 @@ function virtualIps({ hosts, virtualIp }: DemoLab): string {
 
 function firstText(manager: Manager, lab: DemoLab): string {
   const { hosts } = lab;
-  const failover = `      failover: { manager: pacemaker }
+  const pair = hosts.length === 2;
+  const failover = `      failover: { manager: pacemaker${pair ? ", agent: pgsql" : ""} }
       virtualIps: ${virtualIps(lab)}
 `;
-  return `# The demo: ${hosts.length === 2 ? "two" : "three"} hosts of the lab and one cluster on them. Try: change \`primary:\`, then pulumi preview, pulumi up.
+  return `# The demo: ${pair ? "two" : "three"} hosts of the lab and one cluster on them. Try: change \`primary:\`, then pulumi preview, pulumi up.
 config:
   pgha:ssh: {}
   pgha:hosts: {}
@@ -57,7 +58,7 @@ ${manager === "pacemaker" ? corosync(hosts.length) : ""}  pgha:clusters:
       postgresVersion: 17
       members: { ${hosts.map(({ name }) => `${name}: {}`).join(", ")} }
       primary: pg1 # change this line = planned switchover
-      synchronous: { quorum: 1 }
+      synchronous: { ${pair ? "priority" : "quorum"}: 1 }
 ${manager === "pacemaker" ? failover : ""}      walSegmentSize: 1MB
       clientNetworks: [lab]
 `;
