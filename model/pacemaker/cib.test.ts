@@ -57,8 +57,8 @@ function applied(before: string, wanted: PacemakerConfiguration, former: readonl
 const wanted = configuration();
 const applies = applied(cib(), wanted);
 
-function seen(text: string): PacemakerConfiguration {
-  return readCib(text, Object.keys(wanted.properties)).own;
+function seen(text: string, as = wanted): PacemakerConfiguration {
+  return readCib(text, Object.keys(as.properties)).own;
 }
 
 /** What a tool does to the document by hand. */
@@ -387,7 +387,7 @@ describe("fence devices", () => {
   const secrets = { power: "hunter2" };
 
   it("are resources of their own, with fencing switched on and the secret's name in its place", () => {
-    expect(fenced.properties).toEqual({ "stonith-enabled": "true" });
+    expect(fenced.properties).toEqual({ "stonith-enabled": "true", "stonith-max-attempts": "INFINITY" });
     expect(fenced.fencing).toEqual({
       "pgha-fence-power": {
         agent: "stonith:fence_apc",
@@ -398,7 +398,7 @@ describe("fence devices", () => {
           password: "(pgha:fencingSecrets.power)",
         },
         operations: { monitor: { interval: "60s", timeout: "60s" } },
-        meta: {},
+        meta: { "failure-timeout": "60s" },
       },
     });
   });
@@ -407,7 +407,9 @@ describe("fence devices", () => {
     const text = applied(cib(), revealSecrets(fenced, secrets));
     expect(text).toContain('<primitive id="pgha-fence-power" class="stonith" type="fence_apc">');
     expect(text).toContain('name="password" value="hunter2"');
-    expect(concealSecrets(readCib(text, ["stonith-enabled"]).own, fenced, secrets)).toEqual(fenced);
+    expect(concealSecrets(readCib(text, ["stonith-enabled", "stonith-max-attempts"]).own, fenced, secrets)).toEqual(
+      fenced,
+    );
   });
 
   it("whose secret was changed by hand, or got one more, differ without showing either", () => {
@@ -417,7 +419,7 @@ describe("fence devices", () => {
       'name="password" value="hunter2"/>',
       'name="password" value="hunter3"/><nvpair id="p" name="login_password" value="hunter4"/>',
     );
-    const live = concealSecrets(readCib(changed, ["stonith-enabled"]).own, fenced, secrets);
+    const live = concealSecrets(readCib(changed, ["stonith-enabled", "stonith-max-attempts"]).own, fenced, secrets);
     expect(live.fencing["pgha-fence-power"]?.parameters).toEqual({
       ...fenced.fencing["pgha-fence-power"]?.parameters,
       password: "(another value)",
@@ -444,7 +446,7 @@ describe("fencing levels", () => {
       "pgha-level-pg1-2": { target: "pg1", index: "2", devices: "pgha-fence-pdu-a,pgha-fence-pdu-b" },
     });
     const text = applied(cib(), levelled);
-    expect(seen(text)).toEqual(levelled);
+    expect(seen(text, levelled)).toEqual(levelled);
     expect(changeCib(text, levelled)).toBeUndefined();
   });
 
@@ -457,7 +459,7 @@ describe("fencing levels", () => {
     const changed = byHand(text, 'devices="pgha-fence-board"', 'devices="pgha-fence-pdu-a"');
     expect(seen(changed).fencingLevels["pgha-level-pg1-1"]?.devices).toBe("pgha-fence-pdu-a");
     const repaired = applied(changed, levelled);
-    expect(seen(repaired)).toEqual(levelled);
+    expect(seen(repaired, levelled)).toEqual(levelled);
     expect(repaired).toContain('id="fl-1"');
     expect(repaired).not.toContain('id="fl-2"');
   });
@@ -465,7 +467,7 @@ describe("fencing levels", () => {
   it("go when they are no longer declared", () => {
     const without = configuration({ main: { fencing: { devices } } });
     const repaired = applied(applied(cib(), levelled), without);
-    expect(seen(repaired)).toEqual(without);
+    expect(seen(repaired, without)).toEqual(without);
     expect(repaired).not.toContain("<fencing-level");
   });
 });

@@ -45,6 +45,8 @@ export function configurationOf(declaration: PacemakerDeclaration): PacemakerCon
   const { clusters, fencing, fencingLevels, hosts } = declaration;
   const properties = {
     "stonith-enabled": String(fencing.length > 0),
+    // By itself Pacemaker tries ten times, in less than a minute, and then every 15 minutes.
+    ...(fencing.length > 0 ? { "stonith-max-attempts": "INFINITY" } : {}),
     ...quorumProperties(declaration),
     ...declaration.properties,
   };
@@ -190,7 +192,8 @@ function fenceResource({ agent, hosts, parameters, secretParameters }: FenceDevi
       ...Object.fromEntries(secrets),
     },
     operations: { monitor: { interval: "60s", timeout: "60s" } },
-    meta: {},
+    // One that did not answer is looked at again by itself; without it, only once somebody cleans it up.
+    meta: { "failure-timeout": "60s" },
   };
 }
 

@@ -37,7 +37,11 @@ const priorityOf = ({ clones }: PacemakerConfiguration) => clones["pgha-orders-c
 describe("two hosts that do not hear each other", () => {
   it("both want to switch the other off: the one without the primary waits, so that the primary goes on", () => {
     const two = configuration(2);
-    expect(two.properties).toEqual({ "stonith-enabled": "true", "priority-fencing-delay": "10s" });
+    expect(two.properties).toEqual({
+      "stonith-enabled": "true",
+      "stonith-max-attempts": "INFINITY",
+      "priority-fencing-delay": "10s",
+    });
     expect(priorityOf(two)).toBe("1");
   });
 
@@ -53,7 +57,7 @@ describe("two hosts that do not hear each other", () => {
 
 it("of three hosts the majority decides, and nobody waits", () => {
   const three = configuration(3);
-  expect(three.properties).toEqual({ "stonith-enabled": "true" });
+  expect(three.properties).toEqual({ "stonith-enabled": "true", "stonith-max-attempts": "INFINITY" });
   expect(priorityOf(three)).toBeUndefined();
 });
 
@@ -62,7 +66,7 @@ describe("a quorum device", () => {
 
   it("decides between two hosts: the one without its vote neither runs anything nor fences, and nobody waits", () => {
     const { properties } = configuration(2, { quorumDevice });
-    expect(properties).toEqual({ "stonith-enabled": "true" });
+    expect(properties).toEqual({ "stonith-enabled": "true", "stonith-max-attempts": "INFINITY" });
   });
 
   it("makes fencing dispensable for two hosts, where its consequence is accepted", () => {
