@@ -62,10 +62,10 @@ def ask_all(member):
 
 def gate(path):
     """Returns when PostgreSQL may start. Everything is read anew each time: an orchestrator may have put it right."""
-    told = None
+    told, began = None, boot_clock()
     while True:
         member = read_member(path)
-        reason = reason_to_wait(member)
+        reason = reason_to_wait(member, boot_clock() - began)
         if reason is None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(member["gateReason"])
@@ -79,7 +79,7 @@ def gate(path):
         time.sleep(GATE_RETRY_SECONDS)
 
 
-def reason_to_wait(member):
+def reason_to_wait(member, waited):
     marker = read_record(member["marker"])
     if marker.get("state") != "ready":
         return "its data is not complete (%s)" % marker.get("state", "no marker")
@@ -92,7 +92,7 @@ def reason_to_wait(member):
     if is_marked_standby(member):
         return None
     journal = read_record(member["journal"])
-    managed, reason = managers_word(member)
+    managed, reason = managers_word(member, waited)
     if reason is not None:
         return reason
     if managed and use_pass(member):
@@ -127,7 +127,7 @@ def is_admitted(member):
     return has_pass(member) and words[1:2] == ["once"] and boot_clock() < int(words[2])
 
 
-def managers_word(member):
+def managers_word(member, waited):
     """Whether a pass counts, and why the failover manager does not want this member to start as a primary now; None where it
     does, or leaves the cluster alone. It may have promoted another one because this one's process died."""
     if member.get("manager") != "pacemaker" or is_admitted(member):
@@ -140,20 +140,91 @@ def managers_word(member):
     code, text = crm_mon()
     if code != 0:
         return False, "Pacemaker on this host does not answer"
-    return role_given(text, member["resource"], member["node"])
+    managed, reason = role_given(text, member["resource"], member["node"])
+    if managed and reason is None:
+        reason = slow_recovery(member, waited, successors(text, member["resource"], member["node"]))
+        tell_whether_it_yields(member, reason is not None)
+    return managed, reason
+
+
+# From a member that stays down Pacemaker takes the role within about six seconds: a longer recovery is no shortcut.
+SHORT_RECOVERY_SECONDS = 6
+# What PostgreSQL replays in a second where its caches are cold; most hosts do more.
+RECOVERY_BYTES_PER_SECOND = 50_000_000
+# Whoever has not taken over by then will not.
+SUCCESSION_SECONDS = 60
+
+
+def slow_recovery(member, waited, others):
+    """Why a primary that crashed leaves the role to one of these, who have no recovery before them; None: it starts itself."""
+    if not others or waited > SUCCESSION_SECONDS:
+        return None
+    to_read = recovery_bytes(member)
+    seconds = to_read / RECOVERY_BYTES_PER_SECOND
+    if seconds <= SHORT_RECOVERY_SECONDS:
+        return None
+    return "its recovery would read %d MB of WAL (about %d s): %s can take over sooner" % (
+        to_read // 1_000_000,
+        seconds,
+        " or ".join(others),
+    )
+
+
+def tell_whether_it_yields(member, yields):
+    """For the failover manager's agent, which waits for a member that systemd is starting: see templates/pacemaker/pg_isready.hbs."""
+    word = os.path.join(os.path.dirname(member["gateReason"]), "yields")
+    if yields:
+        os.makedirs(os.path.dirname(word), mode=0o700, exist_ok=True)
+        with open(word, "w", encoding="utf-8"):
+            return
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(word)
+
+
+def recovery_bytes(member):
+    """At most so much WAL is read before it accepts connections: from the last checkpoint to the end of the newest segment.
+    Segments of later numbers may lie there too: laid in advance, and not written yet."""
+    directory = member["dataDirectory"]
+    control = control_fields(member["programs"], directory)
+    redo = lsn_value(control.get("Latest checkpoint's REDO location", ""))
+    segment_bytes = int(control.get("Bytes per WAL segment", "0"))
+    files = wal_files(directory)
+    if redo < 0 or segment_bytes == 0 or not files:
+        return 0
+    newest = max(files, key=lambda name: os.stat(os.path.join(directory, "pg_wal", name)).st_mtime_ns)
+    end = (int(newest[8:16], 16) << 32) + (int(newest[16:24], 16) + 1) * segment_bytes
+    return max(0, end - redo)
+
+
+def successors(text, resource, node):
+    """On which other nodes a standby can be promoted, by the agent's scores. Only where Pacemaker manages the cluster and can
+    switch this host off: a primary that crashed is neither demoted nor stopped."""
+    clone = clone_in(text, resource)
+    if clone is None or 'managed="false"' in clone[0] or 'stonith-enabled="true"' not in text:
+        return []
+    score = re.compile(r'name="master-%s"\s+value="\+?[1-9]' % re.escape(resource.removesuffix("-clone")))
+    section = re.search(r"<node_attributes>(.*?)</node_attributes>", text, re.DOTALL)
+    nodes = re.findall(r'<node\b[^>]*\bname="([^"]*)"[^>]*>(.*?)</node>', section[1] if section else "", re.DOTALL)
+    return [name for name, attributes in nodes if name != node and score.search(attributes)]
+
+
+def clone_in(text, resource):
+    """The attributes of this clone, and what is inside; None where Pacemaker does not know it."""
+    pattern = r'<clone\b([^>]*\bid="%s"[^>]*)>(.*?)</clone>' % re.escape(resource)
+    found = re.search(pattern, text, re.DOTALL)
+    return found and (found[1], found[2])
 
 
 def role_given(text, resource, node):
     """The same, by crm_mon's XML. python3-minimal has no parser for that; attributes are quoted, and in any order."""
-    pattern = r'<clone\b([^>]*\bid="%s"[^>]*)>(.*?)</clone>' % re.escape(resource)
-    clone = re.search(pattern, text, re.DOTALL)
+    clone = clone_in(text, resource)
     if clone is None:
         return False, None  # Pacemaker runs here, and does not manage this cluster
     quorum = re.search(r'<current_dc\b[^>]*\bwith_quorum="true"', text) is not None
-    found = re.findall(r"<resource\b([^>]*?)(?:/>|>(.*?)</resource>)", clone[2], re.DOTALL)
+    found = re.findall(r"<resource\b([^>]*?)(?:/>|>(.*?)</resource>)", clone[1], re.DOTALL)
     instances = [(words, re.findall(r'<node\b[^>]*\bname="([^"]*)"', inner)) for words, inner in found]
     here = [words for words, nodes in instances if node in nodes]
-    if 'managed="false"' in clone[1] or any('managed="false"' in words for words in here):
+    if 'managed="false"' in clone[0] or any('managed="false"' in words for words in here):
         return quorum, None  # it stands back
     if not quorum:
         return False, "Pacemaker has no quorum on this host: the others may promote another member"

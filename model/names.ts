@@ -31,6 +31,8 @@ export interface MemberPaths {
   readonly pass: string;
   /** Why it waits at its boot gate; gone when it does not. */
   readonly gateReason: string;
+  /** There while it waits because another member can take over sooner than it has recovered. */
+  readonly yields: string;
   /** Sockets of the units of a handover. */
   readonly runDirectory: string;
   /** What the host helper knows of this member. */
@@ -75,6 +77,7 @@ export function memberPaths(cluster: string, member: string): MemberPaths {
     givenUp: `${stateDirectory}/given-up.json`,
     pass: `${stateDirectory}/pass`,
     gateReason: `/run/pgha/${cluster}-${member}/gate`,
+    yields: `/run/pgha/${cluster}-${member}/yields`,
     runDirectory: `/run/pgha/${cluster}-${member}`,
     memberFile: `${configDirectory}/member.json`,
     channelKey: `${configDirectory}/channel_key`,

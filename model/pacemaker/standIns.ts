@@ -16,14 +16,14 @@ export interface DrivenMember {
  * It asks and orders as root.
  */
 export function renderStandIns({ cluster, member, dataDirectory, programs }: DrivenMember): Record<string, string> {
-  const { unit, memberFile, postgresqlConf, pass } = memberPaths(cluster, member);
+  const { unit, memberFile, postgresqlConf, pass, yields } = memberPaths(cluster, member);
   const program = (name: string, after = "") => render("pacemaker/program.hbs", { program: name, programs, after });
   return {
     pg_ctl: render("pacemaker/pg_ctl.hbs", { unit, memberFile, dataDirectory, programs, agent: agentPath }),
     psql: render("pacemaker/psql.hbs", { programs }),
     // the configuration is not in the data directory
     postgres: program("postgres", ` -c config_file=${postgresqlConf}`),
-    pg_isready: render("pacemaker/pg_isready.hbs", { unit, member, dataDirectory, programs }),
+    pg_isready: render("pacemaker/pg_isready.hbs", { unit, member, dataDirectory, programs, yields }),
     pg_controldata: render("pacemaker/pg_controldata.hbs", { dataDirectory, programs, pass }),
     pg_waldump: program("pg_waldump"),
   };

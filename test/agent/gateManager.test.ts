@@ -52,6 +52,50 @@ describe("a primary whose process died", limits, () => {
     expect(asked()).toBe(0);
   });
 
+  describe("and has much WAL to read again", () => {
+    /** Since its last checkpoint, in 1/03000060. */
+    const layWal = (newest: string) => {
+      pg1.layWal("000000010000000100000003", { secondsAgo: 60 });
+      pg1.layWal(newest);
+      // Laid in advance: what was written last is older than it.
+      pg1.layWal("0000000100000001000000FF", { secondsAgo: 600 });
+    };
+    const gives = { roles: { pg1: "Promoted" }, score: "1000" };
+
+    it("leaves the role to a standby that can take over sooner, and says so", async () => {
+      layWal("000000010000000100000040");
+      pg1.set("crm_mon.xml", crmMon(gives));
+      startAgain();
+      await expectWaits("its recovery would read 1040 MB of WAL (about 20 s): pg2 can take over sooner");
+      expect(pg1.yields).toBe(true);
+      pg1.set("crm_mon.xml", crmMon({ ...gives, managed: false }));
+      await expectWritable();
+      expect(pg1.yields).toBe(false);
+    });
+
+    it.each<[string, string, View]>([
+      ["is soon done", "000000010000000100000010", gives],
+      ["has nobody to leave it to", "000000010000000100000040", { ...gives, score: "-1000" }],
+      ["has nobody that the agent has looked at", "000000010000000100000040", { roles: gives.roles }],
+      ["cannot be switched off for it", "000000010000000100000040", { ...gives, fencing: false }],
+    ])("is started again in place where it %s", async (_, newest, view) => {
+      layWal(newest);
+      pg1.set("crm_mon.xml", crmMon(view));
+      startAgain();
+      await expectWritable();
+      expect(asked()).toBe(0);
+    });
+
+    it("is started again in place where nobody took over within a minute", async () => {
+      layWal("000000010000000100000040");
+      pg1.set("crm_mon.xml", crmMon(gives));
+      startAgain();
+      await expect.poll(() => pg1.yields, soon).toBe(true);
+      pg1.set("clock-ahead", "61");
+      await expectWritable();
+    });
+  });
+
   it.each<[string, string, View]>([
     [
       "Pacemaker has promoted another one",

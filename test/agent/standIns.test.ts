@@ -90,6 +90,13 @@ describe("the agent's pg_isready", limits, () => {
     expect(await waiting).toEqual({ code: 0, stderr: "" });
   });
 
+  it("does not wait for one that leaves the role to a member that can take over sooner", async () => {
+    pg1.set("starting");
+    pg1.yield();
+    expect(await pg1.standInOfMonitor("pg_isready", ...words).exit).toEqual({ code: 2, stderr: "" });
+    expect(asked()).toBe(1);
+  });
+
   it("ends a postmaster that lives and lets nobody in, and goes on once systemd has started it again", async () => {
     await pg1.startPostmaster();
     pg1.set("hung");

@@ -9,6 +9,7 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import type { Socket } from "node:net";
@@ -143,6 +144,25 @@ export class PretendHost {
   /** Why its unit waits at the boot gate. */
   get gateReason(): string | undefined {
     return existsSync(this.paths.gateReason) ? readFileSync(this.paths.gateReason, "utf8") : undefined;
+  }
+
+  /** Whether it says that another member can take over sooner. */
+  get yields(): boolean {
+    return existsSync(this.paths.yields);
+  }
+
+  /** It waits at its boot gate for that. */
+  yield(): void {
+    mkdirSync(dirname(this.paths.yields), { recursive: true });
+    writeFileSync(this.paths.yields, "");
+  }
+
+  /** A segment of pg_wal, written so long ago. */
+  layWal(name: string, { secondsAgo = 0 }: { readonly secondsAgo?: number } = {}): void {
+    const path = join(this.dataDirectory, "pg_wal", name);
+    const written = Date.now() / 1000 - secondsAgo;
+    writeFileSync(path, "");
+    utimesSync(path, written, written);
   }
 
   /** What pg_control says, before PostgreSQL starts. */
@@ -321,6 +341,7 @@ export class PretendHost {
       ["/data", this.dataDirectory],
       ["/var/lib/pgha", join(this.root, "/var/lib/pgha")],
       ["/etc/pgha", join(this.root, "/etc/pgha")],
+      ["/run/pgha", join(this.root, "/run/pgha")],
       ["/proc/sys/kernel/random/boot_id", join(this.root, "boot_id")],
       [`/usr/bin/python3 -u ${agentPath}`, `${python} -ISu ${join(programs, "agent.py")}`],
     ];
