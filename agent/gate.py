@@ -92,11 +92,16 @@ def reason_to_wait(member, waited):
     if is_marked_standby(member):
         return None
     journal = read_record(member["journal"])
-    managed, reason = managers_word(member, waited)
+    managed, reason = managers_word(member)
     if reason is not None:
         return reason
-    if managed and use_pass(member):
-        return None
+    if managed:
+        reason = slow_recovery(member, waited)
+        tell_whether_it_yields(member, reason is not None)
+        if reason is not None:
+            return reason
+        if use_pass(member):
+            return None
     if journal.get("to") == member["member"]:
         return old_primarys_word(member, journal)
     own = control_data(member["programs"], member["dataDirectory"])
@@ -127,7 +132,7 @@ def is_admitted(member):
     return has_pass(member) and words[1:2] == ["once"] and boot_clock() < int(words[2])
 
 
-def managers_word(member, waited):
+def managers_word(member):
     """Whether a pass counts, and why the failover manager does not want this member to start as a primary now; None where it
     does, or leaves the cluster alone. It may have promoted another one because this one's process died."""
     if member.get("manager") != "pacemaker" or is_admitted(member):
@@ -140,11 +145,7 @@ def managers_word(member, waited):
     code, text = crm_mon()
     if code != 0:
         return False, "Pacemaker on this host does not answer"
-    managed, reason = role_given(text, member["resource"], member["node"])
-    if managed and reason is None:
-        reason = slow_recovery(member, waited, successors(text, member["resource"], member["node"]))
-        tell_whether_it_yields(member, reason is not None)
-    return managed, reason
+    return role_given(text, member["resource"], member["node"])
 
 
 # From a member that stays down Pacemaker takes the role within about six seconds: a longer recovery is no shortcut.
@@ -155,13 +156,16 @@ RECOVERY_BYTES_PER_SECOND = 50_000_000
 SUCCESSION_SECONDS = 60
 
 
-def slow_recovery(member, waited, others):
-    """Why a primary that crashed leaves the role to one of these, who have no recovery before them; None: it starts itself."""
-    if not others or waited > SUCCESSION_SECONDS:
+def slow_recovery(member, waited):
+    """Why a primary that crashed leaves its role to another member, which has no recovery before it; None: it starts itself."""
+    if member.get("manager") != "pacemaker" or is_admitted(member) or waited > SUCCESSION_SECONDS:
         return None
     to_read = recovery_bytes(member)
     seconds = to_read / RECOVERY_BYTES_PER_SECOND
     if seconds <= SHORT_RECOVERY_SECONDS:
+        return None
+    others = successors(crm_mon()[1], member["resource"], member["node"])
+    if not others:
         return None
     return "its recovery would read %d MB of WAL (about %d s): %s can take over sooner" % (
         to_read // 1_000_000,
