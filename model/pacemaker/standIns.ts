@@ -19,7 +19,7 @@ export function renderStandIns({ cluster, member, dataDirectory, programs }: Dri
   const { unit, memberFile, postgresqlConf, pass, yields } = memberPaths(cluster, member);
   const program = (name: string, after = "") => render("pacemaker/program.hbs", { program: name, programs, after });
   return {
-    pg_ctl: render("pacemaker/pg_ctl.hbs", { unit, memberFile, dataDirectory, programs, agent: agentPath }),
+    pg_ctl: render("pacemaker/pg_ctl.hbs", { unit, memberFile, dataDirectory, programs, yields, agent: agentPath }),
     psql: render("pacemaker/psql.hbs", { programs }),
     // the configuration is not in the data directory
     postgres: program("postgres", ` -c config_file=${postgresqlConf}`),

@@ -40,6 +40,16 @@ describe("the agent's pg_ctl", limits, () => {
     expect(pg1.hasPass).toBe(false);
   });
 
+  it("does not start a primary that leaves its role to another member: the agent would wait for its recovery", async () => {
+    pg1.yield();
+    expect(await pg1.standIn("pg_ctl", ...link, "-w", "--timeout", "60", "start").exit).toEqual({
+      code: 1,
+      stderr: "pg_ctl: it leaves the role to a member that can take over sooner than it has recovered\n",
+    });
+    pg1.set("data/standby.signal");
+    expect(await pg1.standIn("pg_ctl", ...link, "-w", "--timeout", "60", "start").exit).toMatchObject({ code: 0 });
+  });
+
   it("promotes by an election", async () => {
     const [pg2, pg3] = [hosts.host("pg2"), hosts.host("pg3")];
     pg1.putUnderPacemaker(["pg1", "pg2", "pg3"], { mode: "quorum", k: 1 });
