@@ -177,6 +177,6 @@ def observe(arguments):
         freeBytes=free_bytes(directory),
         walFreeBytes=free_bytes(os.path.join(directory, "pg_wal")),
         failoverManagers=running,
-        pacemaker=(crm_mon()[1] or None) if arguments["pacemaker"] and "pacemaker" in running else None,
+        pacemaker=(crm_mon()[1] or None) if arguments.get("pacemaker") and "pacemaker" in running else None,
         now=time.time(),
     )
