@@ -3,20 +3,23 @@ import type { ClusterAccess, MemberAccess } from "./access.ts";
 
 /*
  * An account of its own, that can do nothing but run the host helper's verb `channel` for this very member: sshd gives its
- * keys no other command, and sudo no other either. A relay through a terminal would only delay the ticket.
+ * keys no other command, and sudo no other either. A relay through a terminal would only delay the ticket. The clusters
+ * that have members on one host may come at the same time: one waits for the other.
  */
 const accountScript = `
 set -eu
+umask 077
 home=$1 agent=$2 key=$3 name=$4
+install -d -o root -g root -m 0755 "$home" "$home/.ssh"
+exec 9>"$home/authorized.lock"
+flock 9
 getent passwd pgha >/dev/null ||
   useradd --system --user-group --home-dir "$home" --no-create-home --shell /bin/sh --password '*' pgha
-install -d -o root -g root -m 0755 "$home" "$home/.ssh"
 install -d -o root -g root -m 0700 "$home/authorized"
 sudoers=/etc/sudoers.d/pgha-channel
 rules="Defaults:pgha !use_pty, !requiretty
 pgha ALL=(root) NOPASSWD: /usr/bin/python3 -u $agent channel *"
 if [ "$(cat "$sudoers" 2>/dev/null)" != "$rules" ]; then
-  umask 077
   printf '%s\\n' "$rules" > "$sudoers.new"
   visudo -cqf "$sudoers.new"
   chmod 0440 "$sudoers.new"

@@ -138,6 +138,7 @@ it("everything of a member has its place by the names of cluster and member", ()
     givenUp: "/var/lib/pgha/orders/pg-1/given-up.json",
     pass: "/var/lib/pgha/orders/pg-1/pass",
     gateReason: "/run/pgha/orders-pg-1/gate",
+    yields: "/run/pgha/orders-pg-1/yields",
     runDirectory: "/run/pgha/orders-pg-1",
     memberFile: "/etc/pgha/orders/pg-1/member.json",
     channelKey: "/etc/pgha/orders/pg-1/channel_key",

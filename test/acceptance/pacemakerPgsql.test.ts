@@ -40,7 +40,9 @@ async function expectAsDeclared(primary: string, standby: string): Promise<void>
   await waitUntilSettled(lab, primary, 120);
   await expectRoles(lab, primary);
   await waitUntilStreaming(lab, primary, [standby]);
-  expect(await sql(lab, primary, "select application_name, sync_state from pg_stat_replication")).toBe(`${standby}|sync`);
+  expect(await sql(lab, primary, "select application_name, sync_state from pg_stat_replication")).toBe(
+    `${standby}|sync`,
+  );
   expectExit(await cluster.stack.preview("--expect-no-changes"), 0);
 }
 
