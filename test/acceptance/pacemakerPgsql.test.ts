@@ -46,6 +46,44 @@ async function expectAsDeclared(primary: string, standby: string): Promise<void>
   expectExit(await cluster.stack.preview("--expect-no-changes"), 0);
 }
 
+test("rep_mode is changed and changed back while writes go on", async () => {
+  const observed = await cluster.observeWrites({ virtualIp: lab.virtualIp });
+  const parameter = () =>
+    onHost(lab, "pg1", ["crm_resource", "--resource", names.resource, "--get-parameter", "rep_mode"]);
+  await cluster.declare("synchronous", "off");
+  expectExit(await cluster.stack.up(), 0);
+  expect(await parameter()).toBe("async");
+  expect(await sql(lab, "pg1", "select application_name, sync_state from pg_stat_replication")).toBe("pg2|async");
+  for (const { name } of lab.hosts) {
+    const left = `ls ${names.agentDirectory}/rep_mode.conf 2>/dev/null || true`;
+    expect(await scriptOnHost(lab, name, left)).toBe("");
+  }
+  expectExit(await cluster.stack.preview("--expect-no-changes"), 0);
+  await cluster.declare("synchronous", { priority: 1 });
+  expectExit(await cluster.stack.up(), 0);
+  expect(await parameter()).toBe("sync");
+  await expectAsDeclared("pg1", "pg2");
+  const verdict = await observed.finish();
+  expectSafe(verdict);
+  expect(new Set(verdict.writer.acknowledgements.map((row) => row.server))).toEqual(new Set(["pg1"]));
+});
+
+test("a primary whose postmaster is killed is primary again, or its standby is, and nothing is lost", async () => {
+  const observed = await cluster.observeWrites({ virtualIp: lab.virtualIp });
+  const since = Date.now();
+  await scriptOnHost(lab, "pg1", `kill -KILL $(head -1 ${names.dataLink}/postmaster.pid)`);
+  await observed.writer.waitForAcknowledgement(90);
+  console.log(`kill -9: ${observed.writer.longestGap(since).milliseconds.toFixed(0)} ms without a row`);
+  const verdict = await observed.finish();
+  expectSafe(verdict);
+  const primary = verdict.writer.acknowledgements.at(-1)?.server ?? "";
+  for (const member of new Set([primary, "pg1"])) {
+    await cluster.declare("primary", member);
+    expectExit(await cluster.stack.up(), 0);
+  }
+  await expectAsDeclared("pg1", "pg2");
+});
+
 test("a planned switchover takes the agent's records with it", async () => {
   const observed = await cluster.observeWrites({ virtualIp: lab.virtualIp });
   for (const [from, to] of [
