@@ -124,7 +124,7 @@ def own_wal(member):
     timeline = max(int(name[:8], 16) for name in files)
     return {
         "timeline": timeline,
-        "past": past_timelines(directory, timeline),
+        "past": past_timelines(os.path.join(directory, "pg_wal"), timeline),
         "lsn": lsn,
         "oldest": min(name[8:] for name in files),
         "redo": control["Latest checkpoint's REDO location"],
@@ -134,13 +134,6 @@ def own_wal(member):
         "postgresVersion": at_boot["postgresVersion"],
         "restores": at_boot["restores"],
     }
-
-
-def past_timelines(directory, timeline):
-    """By its history file: each with where the next one left it."""
-    text = read_text(os.path.join(directory, "pg_wal", "%08X.history" % timeline)) or ""
-    found = re.findall(r"^\s*(\d+)\s+([0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8})(?:\s|$)", text, re.MULTILINE)
-    return [[int(number), lsn] for number, lsn in found]
 
 
 def way_back(own, source, name):
@@ -172,11 +165,6 @@ def way_back(own, source, name):
     if end - common > QUICK_REWIND_BYTES:
         return "a rewind may take long: it wrote %d MB since the last common checkpoint" % ((end - common) >> 20), None
     return None, fork_text
-
-
-def segment_number(name, size):
-    """Of a WAL file's name without its timeline."""
-    return (int(name[:8], 16) << 32) // size + int(name[8:], 16)
 
 
 def rewind_to(member, epoch, name, own, fork):
@@ -264,7 +252,7 @@ def source_facts(member):
         "lsn": lsn,
         "oldest": min(name[8:] for name in wal_files(directory)),
         # So many have room in a line; who comes back was primary of late.
-        "past": past_timelines(directory, int(timeline, 16))[-100:],
+        "past": past_timelines(os.path.join(directory, "pg_wal"), int(timeline, 16))[-100:],
     }
 
 

@@ -196,8 +196,7 @@ def recovery_bytes(member):
     if redo < 0 or segment_bytes == 0 or not files:
         return 0
     newest = max(files, key=lambda name: os.stat(os.path.join(directory, "pg_wal", name)).st_mtime_ns)
-    end = (int(newest[8:16], 16) << 32) + (int(newest[16:24], 16) + 1) * segment_bytes
-    return max(0, end - redo)
+    return max(0, (segment_number(newest[8:], segment_bytes) + 1) * segment_bytes - redo)
 
 
 def successors(text, resource, node):
@@ -206,10 +205,9 @@ def successors(text, resource, node):
     clone = clone_in(text, resource)
     if clone is None or 'managed="false"' in clone[0] or 'stonith-enabled="true"' not in text:
         return []
-    score = re.compile(r'name="master-%s"\s+value="\+?[1-9]' % re.escape(resource.removesuffix("-clone")))
-    section = re.search(r"<node_attributes>(.*?)</node_attributes>", text, re.DOTALL)
-    nodes = re.findall(r'<node\b[^>]*\bname="([^"]*)"[^>]*>(.*?)</node>', section[1] if section else "", re.DOTALL)
-    return [name for name, attributes in nodes if name != node and score.search(attributes)]
+    score = "master-" + resource.removesuffix("-clone")
+    nodes = node_attributes(text).items()
+    return [name for name, found in nodes if name != node and re.match(r"\+?[1-9]", found.get(score, ""))]
 
 
 def clone_in(text, resource):
@@ -220,11 +218,11 @@ def clone_in(text, resource):
 
 
 def role_given(text, resource, node):
-    """The same, by crm_mon's XML. python3-minimal has no parser for that; attributes are quoted, and in any order."""
+    """The same, by crm_mon's XML."""
     clone = clone_in(text, resource)
     if clone is None:
         return False, None  # Pacemaker runs here, and does not manage this cluster
-    quorum = re.search(r'<current_dc\b[^>]*\bwith_quorum="true"', text) is not None
+    quorum = has_quorum(text)
     found = re.findall(r"<resource\b([^>]*?)(?:/>|>(.*?)</resource>)", clone[1], re.DOTALL)
     instances = [(words, re.findall(r'<node\b[^>]*\bname="([^"]*)"', inner)) for words, inner in found]
     here = [words for words, nodes in instances if node in nodes]

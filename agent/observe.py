@@ -36,9 +36,15 @@ def control_data(programs, directory):
 def timeline_began(directory, timeline):
     """Where it left the one before, by its history file; None for the first, and without the file. Members that were
     promoted apart from each other may give theirs the same number."""
-    history = read_text(os.path.join(directory, "%08X.history" % timeline)) or ""
-    ends = re.findall(r"^\s*(\d+)\s+([0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8})(?:\s|$)", history, re.MULTILINE)
-    return {"timeline": int(ends[-1][0]), "endLsn": ends[-1][1]} if ends else None
+    past = past_timelines(directory, timeline)
+    return {"timeline": past[-1][0], "endLsn": past[-1][1]} if past else None
+
+
+def past_timelines(directory, timeline):
+    """By its history file in this directory: each with where the next one left it."""
+    text = read_text(os.path.join(directory, "%08X.history" % timeline)) or ""
+    found = re.findall(r"^\s*(\d+)\s+([0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8})(?:\s|$)", text, re.MULTILINE)
+    return [[int(number), lsn] for number, lsn in found]
 
 
 def beginning(began):
@@ -142,12 +148,27 @@ def ticket_seen(path):
     return {"epoch": ticket["epoch"], "state": ticket["state"]} if "state" in ticket else None
 
 
-def crm_mon():
+def crm_mon(seconds=5):
     """Its exit code, and what Pacemaker on this host says of the whole cluster; nothing where it is not installed, or hangs."""
     try:
-        return run(["crm_mon", "--one-shot", "--output-as=xml"], 5)
+        return run(["crm_mon", "--one-shot", "--output-as=xml"], seconds)
     except (OSError, subprocess.TimeoutExpired):
         return 1, ""
+
+
+# Of crm_mon's XML. python3-minimal has no parser for that; attributes are quoted, and in any order.
+
+
+def has_quorum(view):
+    return re.search(r'<current_dc\b[^>]*\bwith_quorum="true"', view) is not None
+
+
+def node_attributes(view):
+    """By node, each by name."""
+    section = re.search(r"<node_attributes>(.*?)</node_attributes>", view, re.DOTALL)
+    nodes = re.findall(r'<node\b[^>]*\bname="([^"]*)"[^>/]*>(.*?)</node>', section[1] if section else "", re.DOTALL)
+    pattern = r'<attribute\b(?=[^>]*\bname="([^"]*)")[^>]*\bvalue="([^"]*)"'
+    return {name: dict(re.findall(pattern, inner)) for name, inner in nodes}
 
 
 def observe(arguments):

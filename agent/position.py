@@ -63,3 +63,8 @@ def resting_position(member, control):
 def lsn_value(text):
     high, slash, low = text.partition("/")
     return (int(high, 16) << 32) + int(low, 16) if slash else -1
+
+
+def segment_number(name, size):
+    """Of a WAL file's name without its timeline."""
+    return (int(name[:8], 16) << 32) // size + int(name[8:], 16)

@@ -170,10 +170,7 @@ def obstacle(member):
     counts, reason = managers_word(member)
     if reason is not None or not counts:
         return reason or "Pacemaker has no quorum on this host, or does not manage this cluster"
-    try:
-        code, text = run(["crm_mon", "--one-shot", "--output-as=xml"], 5)
-    except (OSError, subprocess.TimeoutExpired):
-        code, text = 1, ""
+    code, text = crm_mon()
     if code != 0:
         return "Pacemaker on this host does not answer"
     return fate_unknown(text)

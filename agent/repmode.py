@@ -81,26 +81,19 @@ def lay_rule(member, text):
 
 def managers_view():
     """What Pacemaker says on this host; "" where it does not answer."""
-    try:
-        code, text = run(["crm_mon", "--one-shot", "--include=attributes", "--output-as=xml"], 10)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
+    code, text = crm_mon(10)
     return text if code == 0 else ""
 
 
 def data_status(member, view, node):
     """History as the agent keeps it; "" where it never was written."""
-    name = re.escape(member["resource"][: -len("-clone")] + "-data-status")
-    part = re.search(r"<node_attributes>(.*?)</node_attributes>", view, re.DOTALL)
-    own = re.search(r'<node name="%s">(.*?)</node>' % re.escape(node), part[1] if part else "", re.DOTALL)
-    found = re.search(r'<attribute name="%s" value="([^"]*)"' % name, own[1] if own else "")
-    return found[1] if found else ""
+    return node_attributes(view).get(node, {}).get(member["resource"].removesuffix("-clone") + "-data-status", "")
 
 
 def relax_refusal(member, view):
     """Why a commit must not be acknowledged without a standby; None where no standby can be promoted any more. That must be
     recorded where each of them reads it: in a cluster configuration with quorum, by a node that takes part, or is off."""
-    if re.search(r'<current_dc\b[^>]*\bwith_quorum="true"', view) is None:
+    if not has_quorum(view):
         return "Pacemaker has no quorum on this host, or does not answer"
     for peer in member["peers"]:
         node = peer["member"]

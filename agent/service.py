@@ -105,9 +105,7 @@ def lay_role(member, text):
     path = member["roleConf"]
     if read_text(path) != text:
         write_durably(path, text, os.stat(path))
-    pid = postmaster_pid(member)
-    if pid is not None:
-        os.kill(pid, signal.SIGHUP)
+    reload_member(member)
 
 
 def forget_relaxed(member):

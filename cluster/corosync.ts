@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
-import { z } from "zod";
 import { corosyncConfPath, corosyncKeyPath } from "../model/pacemaker/corosyncConf.ts";
 import type { SbdFacts } from "../model/pacemaker/sbd.ts";
 import { statusCommand } from "../model/pacemaker/status.ts";
 import { CommandFailed, RemoteError } from "../remote/errors.ts";
 import { writeFile } from "../remote/files.ts";
 import type { RemoteHost, RemoteHosts } from "../remote/host.ts";
+import { readWordLines } from "./wordLines.ts";
 
 /** One host as a node of a Corosync cluster: what lies and runs there. */
 export type NodeView =
@@ -77,22 +77,13 @@ export function lookAtNodes(
   );
 }
 
-const line = z.string().transform((text) => {
-  const space = text.indexOf(" ");
-  return { word: text.slice(0, space), value: text.slice(space + 1) };
-});
-
 async function lookAtNode(host: RemoteHost, agents: readonly string[]): Promise<NodeFacts> {
   const text = await host.must({
     argv: ["sh", "-c", lookScript, "sh", corosyncConfPath, corosyncKeyPath, ...programs, ...agents],
     limitSeconds: 20,
     purpose: `look at Corosync and Pacemaker on ${host.name}`,
   });
-  const lines = text
-    .split("\n")
-    .filter((one) => one !== "")
-    .map((one) => line.parse(one));
-  const all = (word: string) => lines.filter((one) => one.word === word).map(({ value }) => value);
+  const all = readWordLines(text);
   const decoded = (word: string) => {
     const [value] = all(word);
     return value === undefined ? undefined : Buffer.from(value, "base64").toString("utf8");

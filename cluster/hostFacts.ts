@@ -1,6 +1,7 @@
 import type { HostFacts } from "../model/hostFacts.ts";
 import { corosyncConfPath } from "../model/pacemaker/corosyncConf.ts";
 import type { RemoteHost } from "../remote/host.ts";
+import { readWordLines } from "./wordLines.ts";
 
 /* POSIX shell and what Debian's base has: a bare host need not have Python. One "word value" a line. */
 const script = `
@@ -62,11 +63,7 @@ export async function readHostFacts(
 }
 
 function parseHostFacts(text: string): HostFacts {
-  const lines = text.split("\n").map((line) => {
-    const space = line.indexOf(" ");
-    return { word: line.slice(0, space), value: line.slice(space + 1) };
-  });
-  const all = (word: string) => lines.filter((line) => line.word === word).map((line) => line.value);
+  const all = readWordLines(text);
   const [conf] = all("corosyncConf");
   return {
     system: all("system")[0] ?? "",

@@ -1,7 +1,7 @@
-import { z } from "zod";
 import { CommandFailed, RemoteError } from "../remote/errors.ts";
 import type { RemoteHost, RemoteHosts } from "../remote/host.ts";
 import { waitFor } from "./waitFor.ts";
+import { readWordLines } from "./wordLines.ts";
 
 /*
  * The quorum device: corosync-qnetd on a host of its own, corosync-qdevice on every node. They know each other by certificates:
@@ -70,11 +70,6 @@ timeout 5 corosync-qnetd-tool -l -c "$cluster" 2>/dev/null |
 true
 `;
 
-const line = z.string().transform((text) => {
-  const space = text.indexOf(" ");
-  return { word: text.slice(0, space), value: text.slice(space + 1) };
-});
-
 async function look<T>(
   host: () => RemoteHost,
   script: string,
@@ -84,12 +79,7 @@ async function look<T>(
 ): Promise<Seen<T>> {
   try {
     const text = await host().must({ argv: ["sh", "-c", script, "sh", cluster], limitSeconds: 20, purpose });
-    const lines = text
-      .split("\n")
-      .filter((one) => one !== "")
-      .map((one) => line.parse(one));
-    const all = (word: string) => lines.filter((one) => one.word === word).map(({ value }) => value);
-    return { reached: true, ...read(all) };
+    return { reached: true, ...read(readWordLines(text)) };
   } catch (error) {
     if (!(error instanceof RemoteError) || error instanceof CommandFailed) throw error;
     return { reached: false, reason: error.message.split("\n")[0] ?? "" };

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { ClusterDeclaration } from "../declaration.ts";
-import { agentOf } from "./agents.ts";
+import { postgresResource } from "./agents.ts";
 import type { PacemakerDeclaration } from "./declaration.ts";
 import type { FenceDevice, FenceLevels } from "./fencing.ts";
 import { addressResource, pacemakerNames, readersKind, withPrimary } from "./names.ts";
@@ -75,7 +75,6 @@ function clusterConfiguration(
   weighs: boolean,
 ): Pick<PacemakerConfiguration, "resources" | "groups" | "clones" | "constraints"> {
   const names = pacemakerNames(cluster.name);
-  const agent = agentOf(cluster);
   const addresses = Object.fromEntries(
     Object.entries(cluster.virtualIps).map(([kind, address]) => [
       addressResource(cluster.name, kind),
@@ -85,7 +84,7 @@ function clusterConfiguration(
   const beside = Object.keys(withPrimary(cluster.virtualIps)).map((kind) => addressResource(cluster.name, kind));
   const readers = addressResource(cluster.name, readersKind);
   return {
-    resources: { [names.resource]: agent.resource(cluster), ...addresses },
+    resources: { [names.resource]: postgresResource(cluster), ...addresses },
     groups: {
       ...(beside.length > 0 && {
         [names.addressGroup]: { members: beside, meta: { "failure-timeout": "60s" } },
@@ -101,7 +100,7 @@ function clusterConfiguration(
       [names.clone]: {
         resource: names.resource,
         // The promoted instance weighs one more than this.
-        meta: { ...agent.cloneMeta(cluster), ...(weighs ? { priority: "1" } : {}) },
+        meta: { ...cloneMeta(cluster.members.length), ...(weighs ? { priority: "1" } : {}) },
       },
     },
     constraints: {
@@ -109,6 +108,21 @@ function clusterConfiguration(
       ...(readers in addresses && readersConstraints(cluster.name)),
       ...placeConstraints(cluster, hosts),
     },
+  };
+}
+
+function cloneMeta(members: number): Texts {
+  return {
+    promotable: "true",
+    "promoted-max": "1",
+    "promoted-node-max": "1",
+    "clone-max": String(members),
+    "clone-node-max": "1",
+    // Within these messages PAF elects, and under pgsql the primary looks at its standbys.
+    notify: "true",
+    "migration-threshold": "5",
+    "failure-timeout": "60s",
+    "resource-stickiness": "10",
   };
 }
 

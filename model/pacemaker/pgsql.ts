@@ -1,7 +1,7 @@
 import type { ClusterDeclaration } from "../declaration.ts";
 import { postgresPrograms, socketDirectory } from "../names.ts";
-import type { ResourceAgent } from "./agents.ts";
 import { pacemakerNames } from "./names.ts";
+import { instanceOperations } from "./operations.ts";
 import type { DeclaredPgsql } from "./pgsqlParameters.ts";
 import type { PacemakerResource } from "./resource.ts";
 
@@ -9,25 +9,7 @@ import type { PacemakerResource } from "./resource.ts";
  * ocf:heartbeat:pgsql, for two members. What it wants of the instance it tells our stand-in of pg_ctl; its own files
  * (rep_mode.conf, recovery.conf, the lines that it adds to what it takes for postgresql.conf) PostgreSQL never reads.
  */
-export function pgsqlAgent(parameters: DeclaredPgsql): ResourceAgent {
-  return {
-    resource: (cluster) => postgresResource(cluster, parameters),
-    cloneMeta: ({ members }) => ({
-      promotable: "true",
-      "promoted-max": "1",
-      "promoted-node-max": "1",
-      "clone-max": String(members.length),
-      "clone-node-max": "1",
-      // The primary looks at its standbys within these messages.
-      notify: "true",
-      "migration-threshold": "5",
-      "failure-timeout": "60s",
-      "resource-stickiness": "10",
-    }),
-  };
-}
-
-function postgresResource(cluster: ClusterDeclaration, parameters: DeclaredPgsql): PacemakerResource {
+export function pgsqlResource(cluster: ClusterDeclaration, parameters: DeclaredPgsql): PacemakerResource {
   const { programs, dataLink, agentConfiguration } = pacemakerNames(cluster.name);
   const { archive_cleanup_command, primary_conninfo_opt, ...rest } = parameters;
   const texts = Object.entries({
@@ -55,17 +37,7 @@ function postgresResource(cluster: ClusterDeclaration, parameters: DeclaredPgsql
       master_ip: masterAddress(cluster),
       ...Object.fromEntries(texts),
     },
-    operations: {
-      start: { timeout: "60s" },
-      stop: { timeout: "60s" },
-      // Longer than the election waits for the positions of the other candidates.
-      promote: { timeout: "60s" },
-      demote: { timeout: "120s" },
-      notify: { timeout: "60s" },
-      // Pacemaker tells the two apart by their interval, so it must differ.
-      "monitor Promoted": { interval: "3s", timeout: "30s" },
-      "monitor Unpromoted": { interval: "4s", timeout: "30s" },
-    },
+    operations: instanceOperations("30s"),
     meta: {},
   };
 }
