@@ -157,13 +157,17 @@ describe("what keeps Pacemaker from doing its work", () => {
     const failCounts = [
       { resource: "pgha-orders", node: "pg1", count: 1, threshold: 5 },
       { resource: "pgha-orders", node: "pg2", count: 1_000_000, threshold: 5 },
+      { resource: "pgha-orders", node: "pg3", count: 5, threshold: 5 },
+      { resource: "pgha-orders", node: "pg4", count: 1, threshold: 1_000_000 },
       { resource: "web", node: "pg2", count: 1, threshold: 5 },
     ];
     expect(problems({ failedActions, failCounts })).toEqual([
       "pgha-orders_monitor_3000 failed on pg1: Not running",
       "pgha-orders_promote_0 failed on pg1: Error occurred, Timed Out: pg2 is ahead",
       "pgha-orders failed 1 time on pg1; at 5 it may not run there any more",
-      "pgha-orders may not run on pg2 any more: it failed INFINITY times, 5 is the limit",
+      "pgha-orders may not run on pg2: it could not be started or stopped there; once the cause is gone, `crm_resource --cleanup --resource pgha-orders --node pg2` has it tried again at once",
+      "pgha-orders may not run on pg3: it failed 5 times, 5 is the limit; once the cause is gone, `crm_resource --cleanup --resource pgha-orders --node pg3` has it tried again at once",
+      "pgha-orders failed 1 time on pg4",
     ]);
   });
 });

@@ -135,14 +135,23 @@ function failures(status: RunningStatus, resources: readonly string[]): string[]
   const counts = status.failCounts
     .filter(({ resource }) => resources.includes(resource))
     .map(({ resource, node, count, threshold }) => {
-      if (count >= threshold)
-        return `${resource} may not run on ${node} any more: it failed ${times(count)}, ${threshold} is the limit`;
-      return `${resource} failed ${times(count)} on ${node}; at ${threshold} it may not run there any more`;
+      // One start or stop that failed is enough.
+      if (count >= infinity) {
+        return `${resource} may not run on ${node}: it could not be started or stopped there; ${atOnce(resource, node)}`;
+      }
+      if (count >= threshold) {
+        return `${resource} may not run on ${node}: it failed ${times(count)}, ${threshold} is the limit; ${atOnce(resource, node)}`;
+      }
+      const then = threshold >= infinity ? "" : `; at ${threshold} it may not run there any more`;
+      return `${resource} failed ${times(count)} on ${node}${then}`;
     });
   return [...actions, ...counts];
 }
 
+function atOnce(resource: string, node: string): string {
+  return `once the cause is gone, \`crm_resource --cleanup --resource ${resource} --node ${node}\` has it tried again at once`;
+}
+
 function times(count: number): string {
-  if (count >= infinity) return "INFINITY times";
   return count === 1 ? "1 time" : `${count} times`;
 }

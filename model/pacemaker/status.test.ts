@@ -109,13 +109,21 @@ it("a primary whose monitor failed is failed, with its action and its fail-count
   ]);
 });
 
+it("an agent's reason is told as the agent wrote it: Pacemaker escapes it twice", () => {
+  const escaped = "Instance &amp;quot;pgha-orders&amp;quot; failed to start (rc: 1) &amp;amp;quot;";
+  const status = parseStatus(recorded("failed").replace("Simulated action result", escaped));
+  expect(status.running && status.failedActions.map(({ reason }) => reason)).toEqual([
+    'Instance "pgha-orders" failed to start (rc: 1) &quot;',
+  ]);
+});
+
 it("a primary whose stop failed without fencing is blocked, and may not run there any more", () => {
   const status = running("blocked");
   expect(status.fencingEnabled).toBe(false);
   expect(pacemakerProblems(status, ours)).toEqual([
     "pgha-orders on pg1 is blocked: Pacemaker knows no way on by itself (usually a stop that failed, without fencing)",
     "pgha-orders_stop_0 failed on pg1: Error occurred: Simulated action result",
-    "pgha-orders may not run on pg1 any more: it failed INFINITY times, 5 is the limit",
+    "pgha-orders may not run on pg1: it could not be started or stopped there; once the cause is gone, `crm_resource --cleanup --resource pgha-orders --node pg1` has it tried again at once",
   ]);
 });
 

@@ -241,8 +241,14 @@ const failureAttributes = z.object({
 function readFailure(element: XmlElement): FailedAction {
   const { op_key, id, node, exitcode, exitstatus, exitreason, status } = read(element, failureAttributes);
   // Agents put a progress sentence and the reason apart; "none" stands for no reason.
-  const reason = exitreason === "none" ? "" : exitreason;
+  const reason = exitreason === "none" ? "" : withoutEntities(exitreason);
   return { operation: op_key ?? id ?? "", node, exitCode: exitcode, exitStatus: exitstatus, reason, status };
+}
+
+/** Pacemaker writes an agent's reason as XML twice: read once, it says `&quot;pgha-orders&quot;` still. */
+function withoutEntities(text: string): string {
+  const characters: Readonly<Record<string, string>> = { quot: '"', apos: "'", lt: "<", gt: ">", amp: "&" };
+  return text.replaceAll(/&(quot|apos|lt|gt|amp);/g, (_, name: string) => characters[name] ?? "");
 }
 
 const historyAttributes = z.object({
