@@ -2,6 +2,12 @@ import { z } from "zod";
 import { duration } from "./duration.ts";
 import { type MaintenanceWindow, maintenanceWindowSchema } from "./maintenanceWindow.ts";
 import { type DeclaredPgsql, pgsqlParametersSchema } from "./pacemaker/pgsqlParameters.ts";
+import {
+  migrationThresholdSchema,
+  operationsSchema,
+  type Supervision,
+  stickinessSchema,
+} from "./pacemaker/supervision.ts";
 import { absolutePath, addressWithPrefix, expected, hostName, port } from "./schema.ts";
 
 /** Major versions whose packages and settings we know. Proved on hosts: 15 and 17. */
@@ -112,6 +118,12 @@ const failoverSchema = z.discriminatedUnion(
        * a clone is left to `pulumi up`. Default false: what it wrote alone is first shown by preview.
        */
       autoRejoin: z.boolean(expected("true or false", "Write one of the two.")).default(false),
+      /** Limits of the agent's operations, how often it looks at each role, and what follows when one fails. Default: as documented. */
+      operations: operationsSchema.optional(),
+      /** Points by which Pacemaker leaves an instance where it runs (resource-stickiness). Default 10. */
+      stickiness: stickinessSchema.optional(),
+      /** Failures within 60 s after which an instance may not run on that host until they are forgotten. Default 5. */
+      migrationThreshold: migrationThresholdSchema.optional(),
     }),
   ],
   expected('a manager: "none" or "pacemaker"', "pgpool and repmgr are not available in this version."),
@@ -282,6 +294,8 @@ export interface ClusterDeclaration
         readonly corosync: string;
         readonly pgsql: DeclaredPgsql;
       };
+  /** How Pacemaker looks after the instances, where something of it is declared. */
+  readonly supervision?: Supervision;
   /** Addresses that move with the primary, by what they are for. */
   readonly virtualIps: Readonly<
     Record<string, { readonly address: string; readonly prefix: number; readonly nic?: string }>

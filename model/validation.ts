@@ -5,6 +5,7 @@ import type { Fault } from "./fault.ts";
 import { defaultDataDirectory, memberPaths } from "./names.ts";
 import { declarePgsql } from "./pacemaker/pgsqlParameters.ts";
 import { pgsqlFaults } from "./pacemaker/pgsqlRules.ts";
+import { declaredSupervision, supervisionFaults } from "./pacemaker/supervisionRules.ts";
 import { parameterFaults } from "./parameters.ts";
 import { contains, network, type Reading, show, within } from "./schema.ts";
 
@@ -45,6 +46,7 @@ export function validateClusters(
     }
     faults.push(...replicationParameterFaults(cluster));
     faults.push(...eraseFaults(cluster));
+    faults.push(...supervisionFaults(cluster));
     faults.push(...pgsqlFaults({ ...cluster, directories: members.flatMap(directoriesOf) }));
     const clientNetworks = resolveNetworks(cluster, surroundings, faults);
     if (value !== undefined) parsed.push(clusterDeclaration(name, value, members, clientNetworks, corosyncs));
@@ -62,12 +64,14 @@ function clusterDeclaration(
   corosyncs: readonly string[],
 ): ClusterDeclaration {
   const { eraseConfirmation, maintenanceWindow, virtualIps, synchronous, ...rest } = cluster;
+  const supervision = declaredSupervision(cluster.failover);
   return {
     ...rest,
     name,
     members,
     ...synchronousDeclaration(synchronous),
     failover: declaredFailover(name, cluster, corosyncs),
+    ...(supervision === undefined ? {} : { supervision }),
     virtualIps: declaredAddresses(virtualIps),
     parameters: {
       ...Object.fromEntries(Object.entries(cluster.parameters).map(([key, value]) => [key, parameterText(value)])),

@@ -4,6 +4,7 @@ import { postgresResource } from "./agents.ts";
 import type { PacemakerDeclaration } from "./declaration.ts";
 import type { FenceDevice, FenceLevels } from "./fencing.ts";
 import { addressResource, pacemakerNames, readersKind, withPrimary } from "./names.ts";
+import { placement } from "./operations.ts";
 import { delaysFencing, quorumProperties } from "./quorum.ts";
 import { type PacemakerResource, resource, type Texts, texts } from "./resource.ts";
 
@@ -100,7 +101,7 @@ function clusterConfiguration(
       [names.clone]: {
         resource: names.resource,
         // The promoted instance weighs one more than this.
-        meta: { ...cloneMeta(cluster.members.length), ...(weighs ? { priority: "1" } : {}) },
+        meta: { ...cloneMeta(cluster), ...(weighs ? { priority: "1" } : {}) },
       },
     },
     constraints: {
@@ -111,18 +112,16 @@ function clusterConfiguration(
   };
 }
 
-function cloneMeta(members: number): Texts {
+function cloneMeta(cluster: ClusterDeclaration): Texts {
   return {
     promotable: "true",
     "promoted-max": "1",
     "promoted-node-max": "1",
-    "clone-max": String(members),
+    "clone-max": String(cluster.members.length),
     "clone-node-max": "1",
     // Within these messages PAF elects, and under pgsql the primary looks at its standbys.
     notify: "true",
-    "migration-threshold": "5",
-    "failure-timeout": "60s",
-    "resource-stickiness": "10",
+    ...placement(cluster),
   };
 }
 

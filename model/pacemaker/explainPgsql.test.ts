@@ -69,10 +69,11 @@ it("a node is explained by all that the agent wrote about it", () => {
   const attributes = {
     "pgha-orders-status": "HS:alone",
     "pgha-orders-data-status": "DISCONNECT",
+    "pgha-orders-master-baseline": "0000000103000148",
     "master-pgha-orders": "-INFINITY",
     "pgha-invoices-status": "PRI",
   };
   expect(explainPgsqlNode("pgha-orders", attributes)).toBe(
-    "runs as a standby that no primary has seen: nobody is primary, or it does not stream; did not stream from the primary, and lacks rows: it must not be promoted, when a primary last looked; must not be promoted: it is not known to have every row",
+    "runs as a standby that no primary has seen: nobody is primary, or it does not stream; did not stream from the primary, and lacks rows: it must not be promoted, when a primary last looked; had WAL up to 1/3000148 when the last primary was lost or made; must not be promoted: it is not known to have every row",
   );
 });

@@ -65,9 +65,12 @@ export function explainPgsqlScore(text: string | undefined): string {
 
 /** Everything that the agent has written about one node, as a sentence. `attributes`: of that node, by name. */
 export function explainPgsqlNode(resource: string, attributes: Readonly<Record<string, string>>): string {
+  const baseline = attributes[`${resource}-master-baseline`];
   return [
     explainPgsqlStatus(attributes[`${resource}-status`]),
     explainDataStatus(attributes[`${resource}-data-status`]),
+    // Most nodes have none, which says nothing.
+    ...(baseline === undefined ? [] : [explainBaseline(baseline)]),
     explainPgsqlScore(attributes[`master-${resource}`]),
   ].join("; ");
 }

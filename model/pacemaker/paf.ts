@@ -8,7 +8,7 @@ import type { PacemakerResource } from "./resource.ts";
  * PAF, ocf:heartbeat:pgsqlms: any rule for synchronous commit; a member that was demoted follows by itself. The agent drives
  * PostgreSQL through our unit: its programs are stand-ins, and its data directory is a link.
  */
-export function pafResource({ name, members }: ClusterDeclaration): PacemakerResource {
+export function pafResource({ name, members, supervision }: ClusterDeclaration): PacemakerResource {
   const { programs, dataLink } = pacemakerNames(name);
   return {
     agent: "ocf:heartbeat:pgsqlms",
@@ -20,7 +20,7 @@ export function pafResource({ name, members }: ClusterDeclaration): PacemakerRes
       // The stand-ins become postgres by themselves where they must.
       system_user: "root",
     },
-    operations: instanceOperations("10s"),
+    operations: instanceOperations("paf", supervision?.operations),
     meta: {},
   };
 }

@@ -37,7 +37,7 @@ export function pgsqlResource(cluster: ClusterDeclaration, parameters: DeclaredP
       master_ip: masterAddress(cluster),
       ...Object.fromEntries(texts),
     },
-    operations: instanceOperations("30s"),
+    operations: instanceOperations("pgsql", cluster.supervision?.operations),
     meta: {},
   };
 }

@@ -11,6 +11,7 @@ import { addressResource, pacemakerNames } from "./names.ts";
 import { defaultAlgorithm } from "./quorum.ts";
 import { quorumFaults } from "./quorumFaults.ts";
 import { relaxFaults } from "./relaxing.ts";
+import { unfencedFaults } from "./supervisionRules.ts";
 import { addressFaults } from "./virtualIps.ts";
 
 type At = (...path: string[]) => string[];
@@ -67,6 +68,7 @@ export function validatePacemaker(
       nodes: [...names],
     };
     faults.push(...own.flatMap((cluster) => relaxFaults(cluster, around)));
+    if (parts.fencing !== undefined) faults.push(...own.flatMap((cluster) => unfencedFaults(cluster, around.fenced)));
     for (const host of hosts) {
       const other = taken.get(host.name);
       if (other !== undefined) faults.push(sharedHostFault(at(), host.name, other));
