@@ -110,12 +110,12 @@ describe("refused", () => {
     [
       "a primary whose failure is ignored",
       { operations: { monitor: { promoted: { onFail: "ignore" } } } },
-      "operations.monitor.promoted.onFail: found ignore, expected restart or demote or fence or standby: otherwise nobody takes over from a primary that failed. Write that, or remove the line.",
+      "operations.monitor.promoted.onFail: found ignore, expected restart, demote, fence or standby: otherwise nobody takes over from a primary that failed. Write that, or remove the line.",
     ],
     [
       "a standby that would be demoted",
       { operations: { monitor: { unpromoted: { onFail: "demote" } } } },
-      "operations.monitor.unpromoted.onFail: found demote, expected restart or fence or standby: otherwise a standby that failed counts as well, or stays down. Write that, or remove the line.",
+      "operations.monitor.unpromoted.onFail: found demote, expected restart, fence or standby: otherwise a standby that failed counts as well, or stays down. Write that, or remove the line.",
     ],
     [
       "a stop that counts as done although it failed",
@@ -179,7 +179,7 @@ describe("refused", () => {
     const operations = { monitor: { promoted: { timeout: "20s", onFail: "demote" } } };
     expect(faults(stackFile({ agent: "pgsql", operations }, pgsql, pgsqlMain))).toEqual([
       "pgha:clusters.orders.failover.operations.monitor.promoted.timeout: found 20s, expected at least 30s: the agent waits for up to 25 s for a member that is started again in place. Correct it.",
-      "pgha:clusters.orders.failover.operations.monitor.promoted.onFail: found demote, expected restart or fence or standby: the agent pgsql leaves a member stopped that it demoted. Write that, or remove the line.",
+      "pgha:clusters.orders.failover.operations.monitor.promoted.onFail: found demote, expected restart, fence or standby: the agent pgsql leaves a member stopped that it demoted. Write that, or remove the line.",
     ]);
   });
 });

@@ -125,12 +125,18 @@ function answerFaults({ name, keys, operation }: DeclaredOperation, agent: Insta
   if (onFail === undefined || rule === undefined) return [];
   const { allowed, why } = rule;
   const fault = { path: path(...keys, "onFail"), found: onFail, remedy: "Write that, or remove the line." };
-  if (!allowed.includes(onFail)) return [{ ...fault, expected: `${allowed.join(" or ")}: ${why}` }];
+  if (!allowed.includes(onFail)) return [{ ...fault, expected: `${either(allowed)}: ${why}` }];
   if (onFail !== "demote" || agent === "paf") return [];
   const rest = allowed.filter((answer) => answer !== "demote");
-  return [{ ...fault, expected: `${rest.join(" or ")}: the agent pgsql leaves a member stopped that it demoted` }];
+  return [{ ...fault, expected: `${either(rest)}: the agent pgsql leaves a member stopped that it demoted` }];
 }
 
+/** "restart, fence or standby" */
+function either(words: readonly string[]): string {
+  return [words.slice(0, -1).join(", "), words.at(-1)].filter((part) => part !== "").join(" or ");
+}
+
+/** Where one of them is only the default, that is said: nobody finds it in the stack file. */
 function equalIntervals(declared: readonly DeclaredOperation[], agent: InstanceAgent, path: At): Fault[] {
   const look = (name: OperationName, role: string) => {
     const text = declared.find((one) => one.name === name)?.operation.interval;
