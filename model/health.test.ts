@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { empty, primary, standby, stopped, systemIdentifier, unreachable } from "../test/support/observations.ts";
 import { group, member } from "../test/support/shapes.ts";
-import { slot } from "../test/support/switchover.ts";
+import { sender, slot } from "../test/support/switchover.ts";
 import { fullVolumes, memberHealth, slotsInUse } from "./health.ts";
 import type {
   DirectoryKind,
@@ -172,6 +172,13 @@ describe("what is said of a standby", () => {
   ])("%s", (expected, observation) => {
     expect(ofSecond(observation)).toBe(expected);
   });
+});
+
+it("a standby that takes itself for streaming, and to which the primary sends nothing, is told from one that follows", () => {
+  const seen = (...states: string[]) =>
+    health(first({ walSenders: states.map((state) => ({ ...sender("pg2"), state })) }), second(), third);
+  expect(seen("startup")).toEqual({ pg2: "is connected to pg1 and is sent nothing: the logs of both say why" });
+  expect([seen("streaming"), seen("catchup"), seen("startup", "streaming"), seen()]).toEqual([{}, {}, {}, {}]);
 });
 
 describe("what is said of the primary", () => {

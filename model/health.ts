@@ -78,6 +78,9 @@ function problemOf(
   if (!postgres.inRecovery) return "writable although it is not the primary";
   const receiver = postgres.walReceiver;
   if (receiver?.status !== "streaming") return "does not stream";
+  if (isSentNothing(primary.name, member, observations)) {
+    return `is connected to ${primary.name} and is sent nothing: the logs of both say why`;
+  }
   if (receiver.senderHost !== primary.replicationAddress || receiver.senderPort !== primary.port) {
     return `streams from ${receiver.senderHost}:${receiver.senderPort}, not from ${primary.name}`;
   }
@@ -138,6 +141,16 @@ function slotsOfNobody(group: Group, member: string, slots: readonly Slot[]): Sl
     ({ name, kind, temporary }) =>
       kind === "physical" && !temporary && name.startsWith(slotPrefix) && !wanted.includes(name),
   );
+}
+
+/**
+ * A receiver shows as streaming from its start, before the primary has agreed: one that asks for WAL that the primary has
+ * not written stays so, where its own WAL ends within a record. The primary's sender tells.
+ */
+function isSentNothing(primary: string, member: string, observations: readonly MemberObservation[]): boolean {
+  const seen = reachedMembers(observations).find((one) => one.member === primary);
+  const senders = seen?.postgres?.walSenders.filter(({ name }) => name === member) ?? [];
+  return senders.length > 0 && senders.every(({ state }) => state === "startup");
 }
 
 /** What a clone beside the data left on the disk. */
