@@ -14,6 +14,18 @@ export function refusedChanges(news: DeclaredPacemaker, olds: DeclaredPacemaker,
       remedy: `Declare it as it was, or take the whole entry ${news.cluster} away.`,
     });
   }
+  const before = Object.keys(olds.nodes);
+  const leaving = before.filter((host) => !(host in news.nodes));
+  // They stop before the others count without them. Of two nodes one alone goes on: Corosync's two_node.
+  if (leaving.length > 1 && (before.length - leaving.length) * 2 <= before.length) {
+    faults.push({
+      path: at,
+      found: `${before.length - leaving.length} of ${before.length} hosts (${leaving.join(", ")} would leave at once)`,
+      expected:
+        "more than half of the present ones: the others would lose quorum, and Pacemaker would stop PostgreSQL there",
+      remedy: "Take them out one after the other, with an `up` for each.",
+    });
+  }
   for (const [host, { addresses }] of Object.entries(news.nodes)) {
     const before = olds.nodes[host];
     if (before === undefined || before.addresses.join() === addresses.join()) continue;
