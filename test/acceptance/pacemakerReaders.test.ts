@@ -43,7 +43,8 @@ async function waitForReaders(standbys: readonly string[]): Promise<string> {
     `the readers' address on one of ${standbys.join(", ")}`,
     60,
     async () => {
-      const [one, ...others] = await holders(lab, readers);
+      // A host that is down is asked again.
+      const [one, ...others] = await holders(lab, readers).catch(() => []);
       return others.length === 0 && one !== undefined && standbys.includes(one) ? one : undefined;
     },
     300,
