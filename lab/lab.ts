@@ -89,7 +89,7 @@ export interface Lab {
   reset(host: string): Promise<void>;
   /** Runs a command as root inside the host's namespaces without the network, also while it is cut off or frozen. */
   insideHost(host: string, argv: readonly string[], limitSeconds: number, stdin?: string): Promise<Output>;
-  /** Asks on the service network, many times a second, who answers for an address (of a virtual IP, say). */
+  /** Asks many times a second, on the network of the lab that it is in, who answers for an address (of a virtual IP, say). */
   watchOwners(address: string): Promise<OwnerWatch>;
   /** A local port that leads to the host's sshd over a longer way: `milliseconds` are added to every round trip. */
   slowLink(host: string, milliseconds: number): Promise<SlowLink>;
@@ -307,15 +307,16 @@ export function attachLab(lab: string, report: Report = silent): Lab {
     insideHost: async (host, argv, limitSeconds, stdin) =>
       await runInside(bootOf(host).initPid, argv, limitSeconds, stdin),
     watchOwners: async (address) => {
-      const service = names.networks.find((network) => network.name === "service");
-      if (service === undefined) throw new Error("a lab without a service network");
+      const range = (text: string) => text.slice(0, text.lastIndexOf("."));
+      const network = names.networks.find(({ subnet }) => range(subnet) === range(address));
+      if (network === undefined) throw new Error(`${address} is in none of the lab's networks`);
       const running = state.hosts.filter((host) => runningBoot(names, host.name) !== undefined);
       const hardware = running.map(async (host) => {
-        const file = `/sys/class/net/${service.hostInterface}/address`;
+        const file = `/sys/class/net/${network.hostInterface}/address`;
         return [host.name, (await runInside(bootOf(host.name).initPid, ["cat", file], 10, undefined)).stdout.trim()];
       });
       const hosts: Record<string, string> = Object.fromEntries(await Promise.all(hardware));
-      return await watchOwners({ bridge: service.bridge, address, hosts });
+      return await watchOwners({ bridge: network.bridge, address, hosts });
     },
     slowLink: async (host, milliseconds) => await openSlowLink(hostOf(host).addresses.service, 22, milliseconds),
     down: async () => await takeDown(lab, report),

@@ -5,6 +5,7 @@ import { waitUntilStreaming } from "../support/byHand.ts";
 import { onHost } from "../support/labStack.ts";
 import {
   declarePacemakerCluster,
+  holders,
   openPacemakerLab,
   pacemakerStatus,
   waitUntilPromoted,
@@ -23,13 +24,19 @@ import {
 } from "../support/pacemakerProof.ts";
 import { expectExit, type TestCluster } from "../support/testCluster.ts";
 
-/* Two members, fenced by the lab's management board, and no third host that could decide. The tests go on from each other. */
+/*
+ * Two members, fenced by the lab's management board, and no third host that could decide; two virtual IPs move with the primary,
+ * each on a network of its own. The tests go on from each other.
+ */
 let lab: Lab;
 let cluster: TestCluster;
+let replicationIp: string;
 
 beforeAll(async () => {
   lab = await openPacemakerLab(2);
-  cluster = await declarePacemakerCluster(lab, "two-nodes");
+  const [number] = /\d+$/.exec(lab.virtualIp) ?? [];
+  replicationIp = lab.host("pg1").addresses.replication.replace(/\d+$/, `${number}`);
+  cluster = await declarePacemakerCluster(lab, "two-nodes", { virtualIps: { replication: `${replicationIp}/26` } });
 });
 afterAll(async () => {
   await cluster?.close();
@@ -43,6 +50,7 @@ test("two hosts have quorum each, and the one with the primary goes first when b
   const delay = ["crm_attribute", "--query", "--quiet", "--name", "priority-fencing-delay"];
   expect(await onHost(lab, "pg2", delay)).toBe("10s");
   await expectAsDeclared(cluster, "pg1");
+  expect(await holders(lab, replicationIp)).toEqual(["pg1"]);
 });
 
 test("cut off from each other, the primary's host switches the other off and goes on; the other, back alone, does nothing", async (context) => {
@@ -77,7 +85,8 @@ test("a primary whose host is cut off from everything is switched off, and the o
   expect(ownersIn(verdict)).toEqual(["pg1", "pg2"]);
 });
 
-test("a primary whose host dies is fenced, and the other is promoted without a lost row", async (context) => {
+test("a primary whose host dies is fenced, and the other is promoted without a lost row, with both addresses", async (context) => {
+  const second = await lab.watchOwners(replicationIp);
   const verdict = await underWrites(cluster, context, async () => {
     const since = Date.now();
     await lab.kill("pg2");
@@ -86,6 +95,10 @@ test("a primary whose host dies is fenced, and the other is promoted without a l
     await comeBack(cluster, "pg2", "pg1");
   });
   expect(ownersIn(verdict)).toEqual(["pg2", "pg1"]);
+  const { owners, disputed } = await second.stop();
+  expect(owners.map(({ owner }) => owner)).toEqual(["pg2", "pg1"]);
+  expect(disputed).toEqual([]);
+  expect(await holders(lab, replicationIp)).toEqual(["pg1"]);
 });
 
 test("after the power of both, one alone does nothing, and both together come back by themselves", async (context) => {
