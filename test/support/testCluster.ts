@@ -47,6 +47,8 @@ export interface TestCluster {
 }
 
 export interface ObserveOptions {
+  /** Another cluster of the same stack file. Default: orders. */
+  readonly cluster?: string;
   /** The writer reaches the primary by this virtual IP alone, and who answers for it is watched. Default: it has the members' own addresses. */
   readonly virtualIp?: string;
   /** Both end by themselves after so long. Default 900. */
@@ -124,7 +126,7 @@ export async function declareTestCluster(options: TestClusterOptions): Promise<T
     members,
     declare: (key, value) => stack.edit(["pgha:clusters", clusterName, key], value),
     roles: () => Promise.all(members.map((member) => roleOf(lab, member))),
-    observeWrites: (how = {}) => observeWrites(lab, stack, members, how),
+    observeWrites: (how = {}) => observeWrites(lab, stack, how),
     close: () => stack.forget(),
   };
 }
@@ -144,16 +146,17 @@ async function roleOf(lab: Lab, member: string): Promise<string> {
 async function observeWrites(
   lab: Lab,
   stack: TestStack,
-  members: readonly string[],
-  { virtualIp, limitSeconds = 900 }: ObserveOptions,
+  { cluster: name = clusterName, virtualIp, limitSeconds = 900 }: ObserveOptions,
 ): Promise<Observed> {
-  const cluster = openDeclaredCluster(await readFile(stack.stackFile, "utf8"), clusterName);
+  const cluster = openDeclaredCluster(await readFile(stack.stackFile, "utf8"), name);
+  const hosts = cluster.group.members.map(({ host }) => host);
+  const port = cluster.servers[0]?.port ?? 5432;
   const password = randomBytes(16).toString("base64url");
   try {
     await withSuperuser(cluster, (session) => prepareProbe(session, password));
-    const watch = await watchWritable(lab, members);
+    const watch = await watchWritable(lab, hosts, port);
     const owners = virtualIp === undefined ? undefined : await lab.watchOwners(virtualIp);
-    const behind = { name: "virtual IP", address: virtualIp ?? "", port: cluster.servers[0]?.port ?? 5432 };
+    const behind = { name: "virtual IP", address: virtualIp ?? "", port };
     const writer = await startWriter({
       servers: virtualIp === undefined ? cluster.servers : [behind],
       password,

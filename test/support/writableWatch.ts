@@ -22,37 +22,38 @@ interface Sample {
 }
 
 const limitSeconds = 900;
-const pidFile = "/tmp/pgha-writable-watch.pid";
+const pidFile = (port: number) => `/tmp/pgha-writable-watch-${port}.pid`;
 
 /** One session as long as the server lives, asked every 20 ms; another one as soon as it lives again. */
-const script = `
-echo $$ > ${pidFile}
+const script = (port: number) => `
+echo $$ > ${pidFile(port)}
 trap 'kill "$child" 2>/dev/null; exit 0' TERM
 statement="select 'sample', (extract(epoch from clock_timestamp()) * 1000)::bigint, not pg_is_in_recovery() \\\\watch 0.02"
 while :; do
-  echo "$statement" | PGCONNECT_TIMEOUT=2 psql --no-psqlrc -At 2>/dev/null & child=$!
+  echo "$statement" | PGCONNECT_TIMEOUT=2 psql --no-psqlrc -At -p ${port} 2>/dev/null & child=$!
   wait "$child"
   sleep 0.02
 done`;
 
-export async function watchWritable(lab: Lab, members: readonly string[]): Promise<WritableWatch> {
+/** `members`: the hosts of one cluster's members, which have this port. */
+export async function watchWritable(lab: Lab, members: readonly string[], port = 5432): Promise<WritableWatch> {
   const watched = new Map<string, Sample[]>();
   let ended = false;
   const running = members.map(async (member) => {
     const samples: Sample[] = [];
     // Its host may lose its power: the sampling goes on as soon as that comes back.
     while (!ended) {
-      samples.push(...(await sampleInside(lab, member)));
+      samples.push(...(await sampleInside(lab, member, port)));
       if (!ended) await pause(50);
     }
     watched.set(member, samples);
   });
   // The sessions stand before the test begins.
-  await Promise.all(members.map((member) => waitForWatch(lab, member)));
+  await Promise.all(members.map((member) => waitForWatch(lab, member, port)));
   return {
     async stop() {
       ended = true;
-      const kill = ["sh", "-c", `kill $(cat ${pidFile})`];
+      const kill = ["sh", "-c", `kill $(cat ${pidFile(port)})`];
       await Promise.allSettled(members.map(async (member) => lab.insideHost(member, kill, 10)));
       await Promise.all(running);
       return overlapsOf(watched);
@@ -68,8 +69,8 @@ export async function watchWritable(lab: Lab, members: readonly string[]): Promi
 }
 
 /** Until it is ended, or the host's power fails. */
-async function sampleInside(lab: Lab, member: string): Promise<Sample[]> {
-  const argv = ["runuser", "-u", "postgres", "--", "sh", "-c", script];
+async function sampleInside(lab: Lab, member: string, port: number): Promise<Sample[]> {
+  const argv = ["runuser", "-u", "postgres", "--", "sh", "-c", script(port)];
   try {
     return samplesIn((await lab.insideHost(member, argv, limitSeconds)).stdout);
   } catch {
@@ -77,11 +78,11 @@ async function sampleInside(lab: Lab, member: string): Promise<Sample[]> {
   }
 }
 
-async function waitForWatch(lab: Lab, member: string): Promise<void> {
+async function waitForWatch(lab: Lab, member: string, port: number): Promise<void> {
   const deadline = performance.now() + 20_000;
   const asking =
     "select count(*) from pg_stat_activity where query like 'select ''sample''%' and pid <> pg_backend_pid()";
-  while ((await sql(lab, member, asking)) === "0") {
+  while ((await sql(lab, member, asking, port)) === "0") {
     if (performance.now() > deadline) throw new Error(`${member}: waited 20 s for the watch to open its session`);
   }
 }
