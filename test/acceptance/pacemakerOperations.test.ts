@@ -11,15 +11,7 @@ import {
   waitUntilPromoted,
   waitUntilRunning,
 } from "../support/pacemaker.ts";
-import {
-  adoptPrimary,
-  comeBack,
-  expectAsDeclared,
-  promotedMember,
-  serversIn,
-  underWrites,
-  waitForBoardOrders,
-} from "../support/pacemakerProof.ts";
+import { adoptPrimary, expectAsDeclared, promotedMember, serversIn, underWrites } from "../support/pacemakerProof.ts";
 import { expectExit, type TestCluster } from "../support/testCluster.ts";
 
 /* Limits of the agent's operations and what follows when one fails, declared in the stack. The tests go on from each other. */
@@ -136,38 +128,6 @@ test("equal intervals of the two roles are refused before anything is touched", 
     "failover.operations.monitor.promoted.interval: found 4s, and unpromoted has 4s by default, expected two that differ",
   );
   expect(await configuredOperations()).toEqual(before);
-});
-
-test("onFail: demote makes a primary that failed a standby, without a stop, before somebody is promoted", async (context) => {
-  await cluster.declare("failover", looksAt({ onFail: "demote" }));
-  expectExit(await cluster.stack.up(), 0);
-  await underWrites(cluster, context, async () => {
-    await stopTheServer("pg1");
-  });
-  const path = `//lrm_resource[@id='${names.resource}']/lrm_rsc_op`;
-  const done = await onHost(lab, "pg1", ["cibadmin", "--query", "--xpath", path]);
-  expect(done).toContain('operation="demote"');
-  expect(done).not.toContain('operation="stop"');
-  await cleanUp("pg1");
-  await adoptPrimary(cluster, await promotedMember(lab, "pg1"));
-});
-
-test("onFail: fence switches the host of a primary that failed off, and another member is promoted", async (context) => {
-  await cluster.declare("failover", looksAt({ onFail: "fence" }));
-  expectExit(await cluster.stack.up(), 0);
-  const failed = await promotedMember(lab, "pg1");
-  const [other = ""] = members.filter((name) => name !== failed);
-  await underWrites(cluster, context, async () => {
-    await stopTheServer(failed);
-    await waitForBoardOrders(lab, failed, ["ForceOff", "On"]);
-    expect(await waitUntilPromoted(lab, other, failed, 120)).toBe(other);
-    // A commit needs the second copy again.
-    await lab.start(failed);
-    await waitUntilRunning(lab, other, failed, 120);
-    await cluster.declare("primary", other);
-    expectExit(await cluster.stack.up(), 0);
-  });
-  await comeBack(cluster, failed, other);
 });
 
 test("onFail: standby takes everything from the host of a primary that failed, until it is cleaned up", async (context) => {
