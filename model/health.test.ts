@@ -181,6 +181,21 @@ it("a standby that takes itself for streaming, and to which the primary sends no
   expect([seen("streaming"), seen("catchup"), seen("startup", "streaming"), seen()]).toEqual([{}, {}, {}, {}]);
 });
 
+it("a standby that streams what was written before the promotion, for a moment, is told from one that follows", () => {
+  const following = (timeline: number) => ({
+    timeline,
+    walReceiver: { status: "streaming", senderHost: "203.0.113.11", senderPort: 5432, timeline },
+  });
+  const observed = (timeline: number) =>
+    health(
+      first({ timeline: 2 }),
+      second(following(timeline)),
+      standby("pg3", "pg1", { postgres: { ...slotsFor("pg1", "pg2"), ...following(2) } }),
+    );
+  expect(observed(2)).toEqual({});
+  expect(observed(1)).toEqual({ pg2: "streams timeline 1, while pg1 is on 2" });
+});
+
 describe("what is said of the primary", () => {
   it("that it is a standby", () => {
     const demoted = standby("pg1", "pg2", { postgres: slotsFor("pg2", "pg3") });

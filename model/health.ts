@@ -4,12 +4,14 @@ import { memberOf, othersOf } from "./group.ts";
 import { slotName, slotPrefix } from "./names.ts";
 import {
   isServiceStopped,
+  isStreamingTimelineOf,
   type Marker,
   type MemberObservation,
   missingData,
   type ReachedMember,
   reachedMembers,
   type Slot,
+  timelineOf,
 } from "./observation.ts";
 import { wayBack } from "./ownership.ts";
 import { arePromotedApart, promotedApartText } from "./promotedApart.ts";
@@ -85,8 +87,11 @@ function problemOf(
     return `streams from ${receiver.senderHost}:${receiver.senderPort}, not from ${primary.name}`;
   }
   const seenPrimary = reachedMembers(observations).find((seen) => seen.member === primary.name);
-  if (seenPrimary !== undefined && arePromotedApart(observation, seenPrimary)) {
-    return promotedApartText(observation, seenPrimary);
+  if (seenPrimary !== undefined) {
+    if (arePromotedApart(observation, seenPrimary)) return promotedApartText(observation, seenPrimary);
+    if (!isStreamingTimelineOf(seenPrimary, observation)) {
+      return `streams timeline ${receiver.timeline}, while ${primary.name} is on ${timelineOf(seenPrimary)}`;
+    }
   }
   return leftoverProblem(local.marker);
 }

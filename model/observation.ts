@@ -278,13 +278,26 @@ export function timelineOf({ local, postgres }: ReachedMember): number {
   return postgres?.timeline ?? local.controlData?.timeline ?? 0;
 }
 
+/** It receives WAL now. */
+export function isStreaming({ postgres }: ReachedMember): boolean {
+  return postgres?.walReceiver?.status === "streaming";
+}
+
 /** The standbys that receive WAL now. */
 export function streamingMembers(observations: readonly MemberObservation[]): ReadonlySet<string> {
   return new Set(
-    observations
-      .filter((seen) => seen.reached && seen.postgres?.walReceiver?.status === "streaming")
-      .map((seen) => seen.member),
+    reachedMembers(observations)
+      .filter(isStreaming)
+      .map(({ member }) => member),
   );
+}
+
+/**
+ * It receives what this primary writes. A standby whose own WAL has parted from the primary's is shown as streaming for
+ * a moment at each of its attempts, on the timeline that it has.
+ */
+export function isStreamingTimelineOf(primary: ReachedMember, seen: ReachedMember): boolean {
+  return isStreaming(seen) && seen.postgres?.walReceiver?.timeline === timelineOf(primary);
 }
 
 /** Nothing of anybody's: no marker, no data. */

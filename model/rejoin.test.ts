@@ -404,6 +404,7 @@ describe("room for a clone", () => {
 });
 
 describe("who is stray", () => {
+  const receiver = { status: "streaming", senderHost: "203.0.113.12", senderPort: 5432, timeline: 1 };
   const leading = primary("pg2", { postgres: { timeline: 2 } });
   const names = (...observations: MemberObservation[]) =>
     strayMembers("pg2", [leading, ...observations]).map(({ member }) => member);
@@ -417,6 +418,10 @@ describe("who is stray", () => {
     expect(names(stopped("pg1", { local: { unit: "activating" } }))).toEqual(["pg1"]);
   });
 
+  it("who streams what the primary wrote before it was promoted: so does one that has parted from it, for a moment at each attempt", () => {
+    expect(names(standby("pg1", "pg2", { postgres: { timeline: 1, walReceiver: receiver } }))).toEqual(["pg1"]);
+  });
+
   it("who was left by a rewind or a swap, whatever lies there", () => {
     const marker = { cluster: "orders", member: "pg1", dataDirectory: "/data" } as const;
     expect(names(stopped("pg1", { local: { marker: { ...marker, state: "rewinding" } } }))).toEqual(["pg1"]);
@@ -426,7 +431,8 @@ describe("who is stray", () => {
 
   it("nobody who streams, is writable, cannot be reached, runs without an answer, or has no finished data", () => {
     const marker = { cluster: "orders", member: "pg1", dataDirectory: "/data" } as const;
-    expect(names(standby("pg1", "pg2"), standby("pg3", "pg1"))).toEqual([]);
+    const onSecond = { postgres: { timeline: 2, walReceiver: { ...receiver, timeline: 2 } } };
+    expect(names(standby("pg1", "pg2", onSecond), standby("pg3", "pg1", onSecond))).toEqual([]);
     expect(names(primary("pg1"), unreachable("pg3"))).toEqual([]);
     expect(names(stopped("pg1", { local: { unit: "active" } }))).toEqual([]);
     expect(names(stopped("pg1", { local: { marker: { ...marker, state: "cloning" } } }))).toEqual([]);

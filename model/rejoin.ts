@@ -3,12 +3,13 @@ import type { Group } from "./group.ts";
 import { type Lsn, lsnDifferenceBytes, lsnValue, segmentBytes } from "./lsn.ts";
 import {
   isLost,
+  isStreaming,
+  isStreamingTimelineOf,
   type MemberObservation,
   type ReachedMember,
   reachedMembers,
   type SourceFacts,
   type StrayFacts,
-  streamingMembers,
 } from "./observation.ts";
 import { arePromotedApart } from "./promotedApart.ts";
 import { type Fork, forkOf, segmentOf } from "./timeline.ts";
@@ -74,8 +75,9 @@ export function strayMembers(primaryName: string, observations: readonly MemberO
     if (marker?.state === "rewinding" || marker?.state === "swapping") return true;
     if (marker?.state !== "ready" || dataDirectory !== "data" || isLost(seen)) return false;
     if (seen.postgres !== undefined) {
-      const streams = seen.postgres.walReceiver?.status === "streaming";
-      return seen.postgres.inRecovery && (!streams || (primary !== undefined && arePromotedApart(seen, primary)));
+      if (!seen.postgres.inRecovery) return false;
+      if (primary === undefined) return !isStreaming(seen);
+      return !isStreamingTimelineOf(primary, seen) || arePromotedApart(seen, primary);
     }
     // One that runs without an answer is left alone: nobody knows what it is doing.
     return unit !== "active" && unit !== "deactivating";
@@ -102,11 +104,13 @@ export function rejoinFacts(
     hasRestoreCommand: "restore_command" in group.parameters,
     state,
     standbySignal: seen.local.standbySignal,
-    streamsApart: seen.postgres?.walReceiver?.status === "streaming",
+    streamsApart: isStreaming(seen) && arePromotedApart(seen, primary),
     freeBytes: seen.local.freeBytes,
     stray: seen.stray,
     source: primary.source,
-    otherCopies: [...streamingMembers(observations)].filter((name) => name !== seen.member).length,
+    otherCopies: reachedMembers(observations).filter(
+      (one) => one.member !== seen.member && isStreamingTimelineOf(primary, one),
+    ).length,
   };
 }
 
