@@ -156,6 +156,13 @@ def crm_mon(seconds=5):
         return 1, ""
 
 
+def corosync_rings():
+    try:
+        return run(["corosync-cfgtool", "-s"], 5)[1] or None
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
 # Of crm_mon's XML. python3-minimal has no parser for that; attributes are quoted, and in any order.
 
 
@@ -177,6 +184,7 @@ def observe(arguments):
     active, enabled = state_in(units.get(arguments["unit"], {}))
     files = {path: read_text(path) for path in arguments["files"]}
     running = [name for unit, name in FAILOVER_MANAGERS.items() if units.get(unit, {}).get("ActiveState") == "active"]
+    asks_pacemaker = arguments.get("pacemaker") and "pacemaker" in running
     say(
         marker=read_text(arguments["marker"]),
         journal=read_text(arguments["journal"]),
@@ -198,6 +206,7 @@ def observe(arguments):
         freeBytes=free_bytes(directory),
         walFreeBytes=free_bytes(os.path.join(directory, "pg_wal")),
         failoverManagers=running,
-        pacemaker=(crm_mon()[1] or None) if arguments.get("pacemaker") and "pacemaker" in running else None,
+        pacemaker=(crm_mon()[1] or None) if asks_pacemaker else None,
+        rings=corosync_rings() if asks_pacemaker else None,
         now=time.time(),
     )

@@ -80,6 +80,7 @@ const localSchema = z.object({
   walFreeBytes: z.number(),
   failoverManagers: z.array(z.string()),
   pacemaker: z.string().nullable(),
+  rings: z.string().nullable(),
   now: z.number(),
 });
 
@@ -113,7 +114,7 @@ async function observeLocal(
   );
   const answeredAt = Date.now() / 1000;
   const { marker, journal, givenUp, controlData, dataToken, walDirectory, ...more } = answer;
-  const { ticket, switch: switched, gate, channelKey, authorized, now, pacemaker, ...rest } = more;
+  const { ticket, switch: switched, gate, channelKey, authorized, now, pacemaker, rings, ...rest } = more;
   return {
     ...rest,
     dataToken: dataToken ?? undefined,
@@ -136,6 +137,7 @@ async function observeLocal(
     channelKey: channelKey ?? undefined,
     authorized: authorized ?? undefined,
     pacemaker: pacemaker === null ? undefined : pacemakerStatus(pacemaker),
+    rings: rings ?? undefined,
     clock: {
       aheadSeconds: now - (askedAt + answeredAt) / 2,
       uncertainSeconds: (answeredAt - askedAt) / 2,

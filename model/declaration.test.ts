@@ -58,6 +58,7 @@ describe("a stack file without faults", () => {
         archiveFiles: 8,
         walRoomBytes: 268_435_456,
         clockSeconds: 2,
+        brokenRings: 0,
         stopSeconds: 30,
       },
     });

@@ -86,6 +86,11 @@ export const limitsSchema = z.strictObject({
     .default(256 * 1024 * 1024),
   /** Largest difference between the clocks of two hosts, in seconds, before a switchover warns. Default 2. */
   clockSeconds: z.number().min(0).default(2),
+  /**
+   * With several rings: pairs of hosts that do not hear each other on one of them. More block a switchover. Default 0. No
+   * consequence without Corosync.
+   */
+  brokenRings: z.int().min(0).default(0),
   /** Longest wait for the primary's fast stop before the switchover is undone, in seconds. Default 30. */
   stopSeconds: z.number().min(1).max(600).default(30),
 });

@@ -88,6 +88,29 @@ describe("Pacemaker as the failover manager", () => {
     expect(seen({ resources }).verdict).toBe("block");
   });
 
+  it("blocks while a ring is broken, and warns where that is allowed", () => {
+    const rings = `Local node ID 1, transport knet
+LINK ID 0 udp
+\taddr\t= 192.0.2.11
+\tstatus:
+\t\tnodeid:          1:\tlocalhost
+\t\tnodeid:          2:\tdisconnected
+LINK ID 1 udp
+\taddr\t= 203.0.113.11
+\tstatus:
+\t\tnodeid:          1:\tlocalhost
+\t\tnodeid:          2:\tconnected
+`;
+    const judged = (brokenRings: number) =>
+      check("failover manager", {
+        group: { ...declared, limits: { ...declared.limits, brokenRings } },
+        primaryHost: { pacemaker: pacemaker(), rings },
+      });
+    const measured = "ring 0: pg1 (192.0.2.11) and pg2 do not hear each other";
+    expect(judged(0)).toMatchObject({ verdict: "block", measured });
+    expect(judged(1)).toMatchObject({ verdict: "warn", measured });
+  });
+
   it("blocks when it has promoted another member than the primary", () => {
     expect(seen({ resources: [instance("pg1", "Unpromoted"), instance("pg2", "Promoted")] })).toMatchObject({
       verdict: "block",

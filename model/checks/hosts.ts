@@ -1,6 +1,7 @@
-import { memberOf } from "../group.ts";
-import { reachedMembers } from "../observation.ts";
+import { type Group, memberOf } from "../group.ts";
+import { type MemberObservation, reachedMembers } from "../observation.ts";
 import { pacemakerProblems, unpromotable } from "../pacemaker/explain.ts";
+import { brokenRings, ringNodes } from "../pacemaker/rings.ts";
 import type { RunningStatus } from "../pacemaker/status.ts";
 import {
   maintenanceOf,
@@ -29,7 +30,7 @@ export function managerCheck(subject: Subject): Check {
   return subject.group.failover.manager === "pacemaker" ? pacemakerCheck(subject) : strangersCheck(subject);
 }
 
-function pacemakerCheck({ group, from, to, observations }: Subject): Check {
+function pacemakerCheck({ group, limits, from, to, observations }: Subject): Check {
   const name = "failover manager";
   const limit = "Pacemaker manages it, with quorum, and nothing failed";
   const status = pacemakerView(observations);
@@ -66,6 +67,12 @@ function pacemakerCheck({ group, from, to, observations }: Subject): Check {
   if (hindering.length > 0) {
     return block(name, hindering.join("; "), limit, "Put that right: `crm_mon -1` on a host tells more.");
   }
+  const broken = ringProblems(status, group, observations);
+  if (broken.length > limits.brokenRings) {
+    const remedy =
+      "Put the network right, or allow them: limits.brokenRings (with what is left, a further fault fences a host).";
+    return block(name, broken.join("; "), limit, remedy);
+  }
   const promoted = promotedMember(status, group);
   if (promoted !== from) {
     return block(
@@ -75,10 +82,23 @@ function pacemakerCheck({ group, from, to, observations }: Subject): Check {
       "Let it look again (`crm_resource --refresh`), and see why it believes so.",
     );
   }
-  if (all.length > 0) {
-    return warn(name, all.join("; "), limit, "It does not hinder this, but look at it: `crm_mon -1` on a host.");
+  if (all.length + broken.length > 0) {
+    return warn(
+      name,
+      [...all, ...broken].join("; "),
+      limit,
+      "It does not hinder this, but look at it: `crm_mon -1` on a host.",
+    );
   }
   return ok(name, `Pacemaker, decided by ${status.coordinator}, has promoted ${from}`, limit);
+}
+
+function ringProblems(status: RunningStatus, group: Group, observations: readonly MemberObservation[]): string[] {
+  const said = reachedMembers(observations).flatMap(({ member, local: { rings } }) =>
+    rings === undefined ? [] : [[memberOf(group, member).host, rings] as const],
+  );
+  const byHost = Object.fromEntries(said);
+  return brokenRings(ringNodes(status.nodes, byHost), byHost);
 }
 
 /** What of it concerns these nodes, or everybody: that another node is away, or something failed once, hinders nobody. */

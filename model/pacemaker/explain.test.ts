@@ -4,7 +4,7 @@ import type { PacemakerNode, ResourceInstance, RunningStatus } from "./status.ts
 
 function node(name: string, overrides: Partial<PacemakerNode> = {}): PacemakerNode {
   const calm = { standby: false, maintenance: false, pending: false, unclean: false, shutdown: false };
-  return { name, online: true, ...calm, isCoordinator: name === "pg1", ...overrides };
+  return { id: Number(name.slice(2)), name, online: true, ...calm, isCoordinator: name === "pg1", ...overrides };
 }
 
 function instance(on: string, role: string, overrides: Partial<ResourceInstance> = {}): ResourceInstance {

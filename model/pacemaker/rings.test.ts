@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { brokenRings } from "./rings.ts";
+import { brokenRings, ringNodes } from "./rings.ts";
 
 const nodes = {
   pg1: { id: 1, addresses: ["192.0.2.11", "203.0.113.11"] },
@@ -35,6 +35,16 @@ it("a ring on which two nodes do not hear each other is told once, with their ad
     "ring 0: pg1 (192.0.2.11) and pg2 (192.0.2.12) do not hear each other",
     "ring 0: pg1 (192.0.2.11) and pg3 (192.0.2.13) do not hear each other",
   ]);
+});
+
+it("the nodes are known from Pacemaker and from what each says of itself", () => {
+  const said = { pg1: onFirst([no, yes], [yes, yes]) };
+  const known = ringNodes(
+    [nodes.pg1, nodes.pg2].map(({ id }) => ({ id, name: `pg${id}` })),
+    said,
+  );
+  expect(known).toEqual({ pg1: nodes.pg1, pg2: { id: 2, addresses: [] } });
+  expect(brokenRings(known, said)).toEqual(["ring 0: pg1 (192.0.2.11) and pg2 do not hear each other"]);
 });
 
 it("who is heard on no ring is offline, which Pacemaker tells", () => {

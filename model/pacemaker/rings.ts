@@ -1,4 +1,10 @@
-import type { CorosyncNode } from "./corosyncConf.ts";
+import type { PacemakerNode } from "./status.ts";
+
+/** A node of Corosync: its number, and its address on each ring where that is known. */
+export interface RingNode {
+  readonly id: number;
+  readonly addresses: readonly (string | undefined)[];
+}
 
 /** What `corosync-cfgtool -s` prints: whether this node hears another one, by ring and the other's number. */
 function heardBy(text: string): { ring: number; id: number; heard: boolean }[] {
@@ -18,11 +24,14 @@ function heardBy(text: string): { ring: number; id: number; heard: boolean }[] {
  * offline, and told as that. `said`: by node, what `corosync-cfgtool -s` printed there.
  */
 export function brokenRings(
-  nodes: Readonly<Record<string, CorosyncNode>>,
+  nodes: Readonly<Record<string, RingNode>>,
   said: Readonly<Record<string, string>>,
 ): string[] {
   const names = new Map(Object.entries(nodes).map(([name, { id }]) => [id, name]));
-  const place = (name: string, ring: number) => `${name} (${nodes[name]?.addresses[ring] ?? "?"})`;
+  const place = (name: string, ring: number) => {
+    const address = nodes[name]?.addresses[ring];
+    return address === undefined ? name : `${name} (${address})`;
+  };
   const sentences = Object.entries(said).flatMap(([host, text]) => {
     const links = heardBy(text);
     return links.flatMap(({ ring, id, heard }) => {
@@ -34,4 +43,22 @@ export function brokenRings(
     });
   });
   return [...new Set(sentences)].sort();
+}
+
+/** The nodes as Pacemaker knows them, each with the addresses that `corosync-cfgtool -s` names as its own there. */
+export function ringNodes(
+  nodes: readonly Pick<PacemakerNode, "name" | "id">[],
+  said: Readonly<Record<string, string>>,
+): Record<string, RingNode> {
+  return Object.fromEntries(
+    nodes.map(({ name, id }) => [name, { id, addresses: ownAddresses(said[name] ?? "") }] as const),
+  );
+}
+
+function ownAddresses(text: string): (string | undefined)[] {
+  const addresses: (string | undefined)[] = [];
+  for (const [, ring, address] of text.matchAll(/^LINK ID (\d+) .*\n\s*addr\s*= (\S+)/gm)) {
+    addresses[Number(ring)] = address;
+  }
+  return addresses;
 }

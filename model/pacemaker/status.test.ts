@@ -33,6 +33,7 @@ describe("three healthy nodes", () => {
       ["pg3", true],
     ]);
     expect(status.nodes[1]).toEqual({
+      id: 2,
       name: "pg2",
       online: true,
       standby: false,
@@ -195,7 +196,7 @@ it.each([
   ["crm_mon: command not found", 'crm_mon: found "crm_mon: command not found", expected its XML.'],
   ["<pacemaker-result><summary>", 'crm_mon: found "<pacemaker-result><summary>", expected its XML.'],
   [
-    '<r><summary/><nodes><node name="pg1" online="yes"/></nodes></r>',
+    '<r><summary/><nodes><node id="1" name="pg1" online="yes"/></nodes></r>',
     'crm_mon: found <node> in which online is "yes" and standby is missing and',
   ],
 ])("what is no status is refused with what was found: %s", (text, fault) => {

@@ -34,6 +34,8 @@ export interface RunningStatus {
 }
 
 export interface PacemakerNode {
+  /** Corosync's number of it. */
+  readonly id: number;
   readonly name: string;
   readonly online: boolean;
   /** Nothing may run there, by an order or after a failure with on-fail=standby. */
@@ -162,6 +164,7 @@ const optionAttributes = z.object({
 const coordinatorAttributes = z.object({ name: z.string().optional(), with_quorum: xmlBoolean.optional() });
 
 const nodeAttributes = z.object({
+  id: z.coerce.number(),
   name: z.string(),
   online: xmlBoolean,
   standby: xmlBoolean,
@@ -175,9 +178,9 @@ const nodeAttributes = z.object({
 
 function readNode(element: XmlElement): PacemakerNode {
   const node = read(element, nodeAttributes);
-  const { name, online, maintenance, pending, unclean, shutdown } = node;
+  const { id, name, online, maintenance, pending, unclean, shutdown } = node;
   const standby = node.standby || node.standby_onfail;
-  return { name, online, standby, maintenance, pending, unclean, shutdown, isCoordinator: node.is_dc };
+  return { id, name, online, standby, maintenance, pending, unclean, shutdown, isCoordinator: node.is_dc };
 }
 
 const resourceAttributes = z.object({

@@ -43,14 +43,21 @@ const lasting = 60_000;
 
 const othersOf = (member: string) => hosts.filter((name) => name !== member);
 
-test("a primary that is cut off on one ring of two stays where it is, and preview says which ring is broken", async (context) => {
+test("a primary that is cut off on one ring of two stays where it is, preview says which ring is broken, and no switchover begins", async (context) => {
   const before = await boardOrders(lab, "pg1");
   const verdict = await underWrites(cluster, context, async () => {
     await lab.partition("pg1", { networks: ["cluster"] });
     await pause(lasting);
     const preview = await cluster.stack.preview();
+    await cluster.declare("primary", "pg2");
+    const refused = await cluster.stack.up();
+    await cluster.declare("primary", "pg1");
     await lab.heal();
     expectExit(preview, 0);
+    expectExit(refused, 1);
+    expect(plain(refused.output)).toMatch(
+      /BLOCK\s+failover manager.*ring 0: pg1 \(.*\) and pg2 \(.*\) do not hear each other/,
+    );
     const broken = (other: string) =>
       `ring 0: pg1 (${lab.host("pg1").addresses.cluster}) and ${other} (${lab.host(other).addresses.cluster}) do not hear each other`;
     expect(plain(preview.output)).toContain(broken("pg2"));

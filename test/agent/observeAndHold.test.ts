@@ -95,6 +95,7 @@ describe("observe", () => {
       files: {},
       failoverManagers: [],
       pacemaker: null,
+      rings: null,
     });
     expect(walFreeBytes).toBeGreaterThan(0);
     expect(freeBytes).toBeGreaterThan(0);

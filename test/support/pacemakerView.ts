@@ -35,7 +35,8 @@ export function pacemaker(overrides: Partial<RunningStatus> = {}): RunningStatus
     quorum: true,
     maintenance: false,
     fencingEnabled: true,
-    nodes: nodes.map((name) => ({
+    nodes: nodes.map((name, index) => ({
+      id: index + 1,
       name,
       online: true,
       standby: false,

@@ -27,6 +27,7 @@ export const defaultLimits: Limits = {
   archiveFiles: 8,
   walRoomBytes: 268_435_456,
   clockSeconds: 2,
+  brokenRings: 0,
   stopSeconds: 30,
 };
 
