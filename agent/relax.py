@@ -124,11 +124,8 @@ def tighten(member):
     """First commits wait again; then, once enough standbys have everything that was acknowledged until then, the others may be
     promoted again."""
     forget_relaxed(member)
-    if not wait_for_setting(member, "f"):
-        return "PostgreSQL did not take over the setting by which commits wait again"
-    # A checkpoint that begins now is made by a process that has read the setting, after which every commit waits.
-    if asked_after(member, "checkpoint", "select pg_current_wal_insert_lsn()", CHECKPOINT_SECONDS) is None:
-        return "PostgreSQL did not complete a checkpoint within %d s" % CHECKPOINT_SECONDS
+    if not commits_wait(member, CHECKPOINT_SECONDS):
+        return "PostgreSQL did not take over the setting by which commits wait again, with a checkpoint, within %d s" % CHECKPOINT_SECONDS
     end = asked_once(member, "select pg_current_wal_insert_lsn()")
     deadline = time.monotonic() + CATCH_UP_SECONDS
     names = ",".join(name for name in member["candidates"] if name != member["member"])
@@ -145,6 +142,15 @@ def tighten(member):
         return "standbys have everything again, and Pacemaker does not take down that they may be promoted"
     report(6, "%s: commits wait for standbys again, which have everything up to %s" % (member["member"], end))
     return None
+
+
+def commits_wait(member, seconds):
+    """True once every commit waits for standbys: a checkpoint that begins after the setting is there is made by the process
+    that lets them wait, which has read it then."""
+    deadline = time.monotonic() + seconds
+    if not wait_for_setting(member, "f"):
+        return False
+    return asked_after(member, "checkpoint", "select 1", max(1, deadline - time.monotonic())) is not None
 
 
 def asked_after(member, first, statement, seconds):

@@ -3,6 +3,7 @@
 DECLARED = "# Pacemaker's agent pgsql: a standby is there, and commits wait for it as declared.\n"
 RELAXED = "# Pacemaker's agent pgsql: no standby is there, and no commit waits for one.\nsynchronous_standby_names = ''\n"
 CONFIRMED_SECONDS = 5
+RULE_SECONDS = 15  # the agent waits for it within its monitor
 AGENT_DIRECTORY = os.environ.get("OCF_RESKEY_tmpdir", "")  # where the agent pgsql keeps its files
 # What lets the agent promote a member.
 PROMOTABLE = {"sync": ("LATEST", "STREAMING|SYNC"), "async": ("LATEST", "STREAMING|SYNC", "STREAMING|ASYNC")}
@@ -59,11 +60,12 @@ def let_commits_go(member):
 def let_commits_wait(member):
     """True once a commit was confirmed by a standby: so everything before it was."""
     lay_rule(member, DECLARED)
+    if not commits_wait(member, RULE_SECONDS):
+        return False
     sql, deadline = Sql(member), time.monotonic() + CONFIRMED_SECONDS
     try:
         while time.monotonic() < deadline:
             if sql.ask("select count(*) from pg_stat_replication where sync_state in ('sync', 'quorum')", 2) == "1":
-                time.sleep(0.2)  # the postmaster's other processes read the rule as well
                 return sql.ask("select pg_logical_emit_message(true, 'pgha', 'rep_mode')", CONFIRMED_SECONDS) is not None
             time.sleep(0.1)
     finally:

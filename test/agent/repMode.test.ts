@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { beforeEach, describe, expect, it } from "vitest";
 import { limitMilliseconds } from "../support/helperProcess.ts";
 import { type PretendHost, pretendHosts } from "../support/pretendHosts.ts";
@@ -78,6 +78,30 @@ describe("the agent wants commits to wait for nobody", limits, () => {
     await pg1.startPostmaster();
     expect(await reload()).toEqual({ rule: "synchronous_standby_names = ''", wish: relaxed });
   });
+});
+
+describe("the agent wants commits to wait for the standby", limits, () => {
+  async function reload(): Promise<{ rule: string | undefined; wish: string }> {
+    pg1.set("rep_mode.conf", waiting);
+    writeFileSync(pg1.paths.repMode, `# before\n${relaxed}`);
+    await pg1.startPostmaster();
+    const helper = pg1.helper(["rep_mode", pg1.memberFile], { ...hurried, AGENT_DIRECTORY: pg1.root });
+    expect((await helper.exit).code).toBe(0);
+    return { rule: readFileSync(pg1.paths.repMode, "utf8").split("\n")[1], wish: pg1.get("rep_mode.conf") };
+  }
+
+  it("and they do, from a checkpoint on that was made since, and one commit was confirmed", async () => {
+    expect(await reload()).toEqual({ rule: "", wish: waiting });
+    expect([pg1.has("checkpointed"), pg1.has("asked-for-commit")]).toEqual([true, true]);
+  });
+
+  it.each(["busy-checkpointer", "unacknowledged"])(
+    "and the agent is told that they do not yet, so that the standby does not count: %s",
+    async (trouble) => {
+      pg1.set(trouble);
+      expect(await reload()).toEqual({ rule: "synchronous_standby_names = ''", wish: relaxed });
+    },
+  );
 });
 
 describe("a promotion under the agent pgsql", limits, () => {

@@ -22,13 +22,17 @@ export interface Measured {
   readonly task: { readonly meta: { measured?: string } };
 }
 
-/** A failure and what follows from it, under writes through the virtual IP; no row may be lost, and nobody be two. */
+/**
+ * A failure and what follows from it, under writes through the virtual IP; no row may be lost, and nobody be two.
+ * `limitSeconds`: for all of it.
+ */
 export async function underWrites(
   cluster: TestCluster,
   { task }: Measured,
   happens: (observed: Observed) => Promise<void>,
+  limitSeconds = 900,
 ): Promise<Verdict> {
-  const observed = await cluster.observeWrites({ virtualIp: cluster.lab.virtualIp });
+  const observed = await cluster.observeWrites({ virtualIp: cluster.lab.virtualIp, limitSeconds });
   const since = Date.now();
   await happens(observed);
   await observed.writer.waitForAcknowledgement(60);
