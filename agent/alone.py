@@ -1,8 +1,8 @@
 # --- alone: who went on without standbys, and so is the only one that may be promoted (synchronous.onLoss: relax)
 
 
-def record_words(member):
-    return ["--type", "nodes", "--node", member["node"], "--name", member["relax"]["attribute"]]
+def record_words(member, node=None):
+    return ["--type", "nodes", "--node", node or member["node"], "--name", member["relax"]["attribute"]]
 
 
 def record_seen(member):
@@ -20,21 +20,43 @@ def recorded_nodes(member):
     if unit_state("pacemaker.service")[0] in AT_REST:
         text = read_text(CIB_FILE)
         return named_nodes(text, member["relax"]["attribute"]) if text is not None else []
+    text = nodes_configured()
+    return None if text is None else named_nodes(text, member["relax"]["attribute"])
+
+
+def recorded_since(attribute):
+    """By node that has it: its value. crm_mon would not tell it of a node that is off."""
+    text = read_text(CIB_FILE) if unit_state("pacemaker.service")[0] in AT_REST else nodes_configured()
+    found = configured_attributes(text or "")
+    return {node: attributes[attribute] for node, attributes in found if attribute in attributes}
+
+
+def nodes_configured():
+    """What Pacemaker's configuration says of its nodes; None where it cannot be read."""
     try:
         code, text = run(["cibadmin", "--query", "--scope", "nodes"], 5)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return named_nodes(text, member["relax"]["attribute"]) if code == 0 else None
+    return text if code == 0 else None
 
 
 CIB_FILE = "/var/lib/pacemaker/cib/cib.xml"
 
 
 def named_nodes(text, attribute):
+    return sorted(node for node, found in configured_attributes(text) if attribute in found)
+
+
+def node_value(text, node, attribute):
+    return dict(configured_attributes(text)).get(node, {}).get(attribute)
+
+
+def configured_attributes(text):
+    """Of each node its name, and its attributes by name."""
     nodes = re.findall(r"<node\b([^>]*?)(?:/>|>(.*?)</node>)", text, re.DOTALL)
-    pattern = r'<nvpair\b[^>]*\bname="%s"' % re.escape(attribute)
-    named = [re.search(r'\buname="([^"]*)"', words) for words, inner in nodes if re.search(pattern, inner)]
-    return sorted(match[1] for match in named if match)
+    named = [(re.search(r'\buname="([^"]*)"', words), inner) for words, inner in nodes]
+    pattern = r'<nvpair\b(?=[^>]*\bname="([^"]*)")[^>]*\bvalue="([^"]*)"'
+    return [(match[1], dict(re.findall(pattern, inner))) for match, inner in named if match]
 
 
 def relaxed_word(member):

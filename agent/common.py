@@ -113,6 +113,11 @@ def read_member(path):
     return member
 
 
+def node_of(peer):
+    """As Corosync and Pacemaker call the host of another member."""
+    return peer.get("node", peer["member"])
+
+
 def boot_clock():
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 

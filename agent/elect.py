@@ -2,7 +2,7 @@
 
 ELECTION_SECONDS = 25  # below the time limit of the agent's promotion
 AHEAD_SECONDS = 3  # what was under way when the old primary stopped may still arrive
-UNSYNCHRONISED_SECONDS = 3
+FIRST_WORD_SECONDS = 3
 ELECTION_RETRY_SECONDS = 1
 
 
@@ -32,13 +32,14 @@ def win(member, began):
 
     for peer in member["peers"]:
         threading.Thread(target=ask, args=(peer["member"],), daemon=True).start()
+    awaited = whose_hosts_live(member)
     try:
         while True:
             now, limit_seconds = time.monotonic() - began, ELECTION_SECONDS
             reason = busy(member)
             if reason is None:
                 known = dict(answers)
-                reason, limit_seconds = judge(rule, member_position(member), known, now)
+                reason, limit_seconds = judge(rule, member_position(member), known, now, awaited)
                 if reason is None:
                     reason = word_of_others(member, known)
             if reason is None or now >= limit_seconds:
@@ -46,6 +47,13 @@ def win(member, began):
             time.sleep(0.05)
     finally:
         over.set()
+
+
+def whose_hosts_live(member):
+    """The other members whose hosts Pacemaker sees; all of them where it does not answer."""
+    _, view = crm_mon()
+    online = nodes_online(view)
+    return [peer["member"] for peer in member["peers"] if node_of(peer) in online or not online]
 
 
 def word_of_others(member, answers):
@@ -69,9 +77,9 @@ def busy(member):
     return None
 
 
-def judge(member, own, answers, seconds):
+def judge(member, own, answers, seconds, awaited):
     """Why this member must not be promoted, by what is known after so many seconds, and for how many that is worth waiting;
-    None where it may.
+    None where it may. Members whose hosts live (`awaited`) are heard first, whatever the rule needs: each may know why not.
 
     A commit is acknowledged once k of the n standbys have it, so among any n - k + 1 of them one has it: with the positions of
     so many candidates known, and none ahead, nothing acknowledged is missing here. A former primary that is stopped counts
@@ -104,14 +112,13 @@ def judge(member, own, answers, seconds):
         else:
             unknown.append("%s: a former primary, with WAL of its own up to %s" % (other, answer["lsn"]))
     silent = [peer["member"] for peer in member["peers"] if peer["member"] not in answers]
-    if k == 0:  # nothing was promised beyond what those have who can be asked
-        if own["timeline"] > mine[0]:
-            return "it knows of timeline %d, and has nothing of it" % own["timeline"], 0
-        waits = silent and seconds < UNSYNCHRONISED_SECONDS
-        return ("%s did not answer yet" % silent[0], ELECTION_SECONDS) if waits else (None, 0)
-    needed = len(candidates) - k
+    if k == 0 and own["timeline"] > mine[0]:
+        return "it knows of timeline %d, and has nothing of it" % own["timeline"], 0
+    # Without a synchronous rule nothing was promised beyond what those have who can be asked.
+    needed = len(candidates) - k if k > 0 else 0
     if 1 + len(known) >= needed:
-        return None, 0
+        unheard_yet = [name for name in silent if name in awaited] if seconds < FIRST_WORD_SECONDS else []
+        return ("%s did not answer yet" % unheard_yet[0], ELECTION_SECONDS) if unheard_yet else (None, 0)
     unknown += ["%s: no answer" % name for name in silent if name in candidates]
     text = "an acknowledged row may be missing here: of %d candidates the positions of %d have to be known, and %d are (%s)"
     return text % (len(candidates), needed, 1 + len(known), "; ".join(unknown)), ELECTION_SECONDS
@@ -130,6 +137,8 @@ def objection(own, answer):
         )
     if answer["running"] and not answer["standby"]:
         return "runs as a primary"
+    if answer.get("starting"):
+        return "is about to start as a primary"
     return None
 
 
@@ -145,11 +154,12 @@ def promote_elected(member, deadline):
         if reason is not None:
             return reason
         answer_again(member)
+        # Before it: after a power failure a primary without one would be taken for one whose process died.
+        write_pass(member)
         if not promote(member):
+            os.unlink(member["pass"])
             return "its PostgreSQL does not run any more"
     if not wait_until_in_production(member, max(1, deadline - time.monotonic())):
         return "it was told to promote, and did not leave recovery in time"
-    with guarded(member["lock"]):
-        write_pass(member)
     report(6, "%s was promoted" % member["member"])
     return None

@@ -65,10 +65,15 @@ def gate(path):
     told, began = None, boot_clock()
     while True:
         member = read_member(path)
+        admitted = is_admitted(member)
         reason = reason_to_wait(member, boot_clock() - began)
         if reason is None:
+            # From here on whoever would promote another member is told that this one starts.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(member["gateReason"])
+            told = None
+            reason = None if admitted else role_taken(member)
+        if reason is None:
             return
         if reason != told:
             print("%s does not start: %s" % (member["member"], reason), file=sys.stderr, flush=True)
@@ -77,6 +82,14 @@ def gate(path):
                 file.write(reason)
             told = reason
         time.sleep(GATE_RETRY_SECONDS)
+
+
+def role_taken(member):
+    """Pacemaker's word once more. Its agent pgsql looks only for the process: it takes one whose start stalls here for stopped,
+    nothing is fenced, and another member may have been promoted since Pacemaker was asked."""
+    if "repMode" not in member or is_marked_standby(member):
+        return None
+    return managers_word(member)[1]
 
 
 def reason_to_wait(member, waited):
@@ -230,11 +243,16 @@ def role_given(text, resource, node):
         return quorum, None  # it stands back
     if not quorum:
         return False, "Pacemaker has no quorum on this host: the others may promote another member"
-    if any('role="Promoted"' in words for words in here):
+    if any(is_promoted(words) for words in here):
         return True, None
-    promoted = [name for words, nodes in instances if 'role="Promoted"' in words for name in nodes]
+    promoted = [name for words, nodes in instances if is_promoted(words) for name in nodes]
     elsewhere = "has promoted %s" % " and ".join(promoted) if promoted else "has promoted nobody"
     return False, "Pacemaker %s, and does not give this host the role" % elsewhere
+
+
+def is_promoted(words):
+    """Its role, not the one that is asked for (target_role)."""
+    return re.search(r'(?:^|\s)role="Promoted"', words) is not None
 
 
 def automatic_restarts(unit):

@@ -170,6 +170,10 @@ def has_quorum(view):
     return re.search(r'<current_dc\b[^>]*\bwith_quorum="true"', view) is not None
 
 
+def nodes_online(view):
+    return re.findall(r'<node\b(?=[^>]*\bonline="true")[^>]*\bname="([^"]*)"', view)
+
+
 def node_attributes(view):
     """By node, each by name."""
     section = re.search(r"<node_attributes>(.*?)</node_attributes>", view, re.DOTALL)
@@ -208,5 +212,6 @@ def observe(arguments):
         failoverManagers=running,
         pacemaker=(crm_mon()[1] or None) if asks_pacemaker else None,
         rings=corosync_rings() if asks_pacemaker else None,
+        relaxed=recorded_since(arguments["relaxed"]) if arguments.get("relaxed") else {},
         now=time.time(),
     )

@@ -23,14 +23,23 @@ def member_position(member):
         # Numbers: whoever asks reads them as Python does.
         "running": int(postmaster_pid(member) is not None),
         "standby": int(is_marked_standby(member)),
+        "starting": 0,
         "lsn": "",
     }
+    if not position["running"] and not position["standby"]:
+        position["starting"] = int(is_let_start(member))
     if not found:
         return {**position, "reason": "its pg_control cannot be read"}
     if read_record(member["marker"]).get("state") != "ready":
         return {**position, "reason": "its data is not complete"}
     lsn, reason = running_position(member) if position["running"] else resting_position(member, control)
     return {**position, "lsn": lsn, "reason": reason}
+
+
+def is_let_start(member):
+    """Its unit starts it, and it is not one that its boot gate keeps back."""
+    state, _ = unit_state(member["unit"])
+    return state in ("activating", "waiting") and not os.path.exists(member["gateReason"])
 
 
 def running_position(member):

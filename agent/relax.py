@@ -61,10 +61,10 @@ def relax_step(facts):
     if facts["held"]:
         return "nothing"
     if facts["enough"]:
-        return "tighten" if facts["relaxed"] or facts["record"] == "mine" else "nothing"
+        return "tighten" if facts["relaxed"] or facts["record"] in ("mine", "other") else "nothing"
     if facts["relaxed"] or facts["seconds"] < facts["after"]:
         return "nothing"
-    return "relax" if facts["record"] in ("mine", "none") else "nothing"
+    return "relax" if facts["record"] in ("mine", "none") else "wait"
 
 
 def is_relaxed(member):
@@ -97,9 +97,10 @@ def asked_once(member, statement, seconds=4):
 
 def relax(member):
     """None once commits go on alone, or why they do not."""
-    reason = obstacle(member)
+    reason = obstacle(member) or busy(member)
     if reason is not None:
         return WAITED + reason
+    is_new = record_seen(member) == "none"
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     run(["crm_attribute", *record_words(member), "--update", now], 20)
     if record_seen(member) != "mine":
@@ -110,6 +111,8 @@ def relax(member):
     with guarded(member["lock"]):
         seen = synchronous_state(member)
         if busy(member) is not None or seen is None or seen["standby"] or seen["enough"]:
+            if is_new:  # no commit went on alone
+                run(["crm_attribute", *record_words(member), "--delete"], 20)
             return None
         write_durably(member["relax"]["file"], RELAXED_TEXT, os.stat(member["roleConf"]))
         reload_member(member)
@@ -120,9 +123,18 @@ def relax(member):
     return None if seen else "PostgreSQL did not take over the setting by which commits go on"
 
 
+def wait(member):
+    nodes = recorded_nodes(member)
+    return WAITED + (alone_text(member, nodes[0]) if nodes else "Pacemaker's configuration cannot be read")
+
+
 def tighten(member):
     """First commits wait again; then, once enough standbys have everything that was acknowledged until then, the others may be
-    promoted again."""
+    promoted again. The record of another member, in whose place somebody promoted this one by hand, ends with that too."""
+    others = [node for node in recorded_nodes(member) or [] if node != member["node"]]
+    reason = obstacle(member) if others else None
+    if reason is not None:
+        return "%s is recorded as the one that went on without standbys, and this member is the primary: %s" % (others[0], reason)
     forget_relaxed(member)
     if not commits_wait(member, CHECKPOINT_SECONDS):
         return "PostgreSQL did not take over the setting by which commits wait again, with a checkpoint, within %d s" % CHECKPOINT_SECONDS
@@ -137,7 +149,8 @@ def tighten(member):
         if end is None or time.monotonic() > deadline:
             return "standbys stream again, and do not have everything yet"
         time.sleep(0.2)
-    run(["crm_attribute", *record_words(member), "--delete"], 20)
+    for node in recorded_nodes(member) or []:
+        run(["crm_attribute", *record_words(member, node), "--delete"], 20)
     if record_seen(member) != "none":
         return "standbys have everything again, and Pacemaker does not take down that they may be promoted"
     report(6, "%s: commits wait for standbys again, which have everything up to %s" % (member["member"], end))
@@ -200,7 +213,8 @@ def unheard(member):
     for node in present:
         if node == member["node"]:
             continue
-        answer = ask_peer(member, node, {"ask": "relaxed"}, 8)
+        names = [peer["member"] for peer in member["peers"] if node_of(peer) == node]
+        answer = ask_peer(member, names[0], {"ask": "relaxed"}, 8) if names else {}
         if member["node"] not in answer.get("nodes", []):
             return "%s does not confirm that nobody else may be promoted (%s)" % (node, answer.get("unreachable", "not recorded"))
     return None
@@ -211,4 +225,4 @@ def members_present(text):
     return re.findall(r"^\s*\d+\s+\d+(?:\s+\S+)?\s+([A-Za-z][\w.-]*)(?:\s+\(local\))?\s*$", text, re.MULTILINE)
 
 
-STEPS = {"nothing": lambda member: None, "forget": forget_relaxed, "relax": relax, "tighten": tighten}
+STEPS = {"nothing": lambda member: None, "forget": forget_relaxed, "relax": relax, "wait": wait, "tighten": tighten}

@@ -26,14 +26,19 @@ def rep_mode_standby(path):
 
 def follow_wish(member, wish):
     if wants_standby(read_text(wish)):
-        if not let_commits_wait(member):
+        if let_commits_wait(member):
+            return
+        refused = relax_refusal(member)
+        if refused is None:
             let_commits_go(member)
             write_wish(member, wish, False)
+        else:
+            report(4, "commits on %s wait for a standby that has not confirmed one yet: %s" % (member["member"], refused))
         return
     if not is_primary(member):
         let_commits_go(member)  # of no consequence before it is promoted, and the agent refuses to start it otherwise
         return
-    refused = relax_refusal(member, managers_view())
+    refused = relax_refusal(member)
     if refused is None:
         let_commits_go(member)
         report(6, "commits on %s no longer wait for a standby" % member["member"])
@@ -87,19 +92,24 @@ def managers_view():
     return text if code == 0 else ""
 
 
-def data_status(member, view, node):
-    """History as the agent keeps it; "" where it never was written."""
-    return node_attributes(view).get(node, {}).get(member["resource"].removesuffix("-clone") + "-data-status", "")
+def data_status(member, node):
+    """History as the agent keeps it; "" where it never was written, None where it cannot be read. crm_mon would not tell it of
+    a node that is off."""
+    text = nodes_configured()
+    return None if text is None else node_value(text, node, member["resource"].removesuffix("-clone") + "-data-status") or ""
 
 
-def relax_refusal(member, view):
+def relax_refusal(member):
     """Why a commit must not be acknowledged without a standby; None where no standby can be promoted any more. That must be
     recorded where each of them reads it: in a cluster configuration with quorum, by a node that takes part, or is off."""
+    view = managers_view()
     if not has_quorum(view):
         return "Pacemaker has no quorum on this host, or does not answer"
     for peer in member["peers"]:
-        node = peer["member"]
-        status = data_status(member, view, node)
+        node = node_of(peer)
+        status = data_status(member, node)
+        if status is None:
+            return "Pacemaker's configuration cannot be read"
         if status in PROMOTABLE["sync"]:
             return "Pacemaker may still promote %s (%s)" % (node, status)
         words = re.search(r'<node\b([^>]*\bname="%s"[^>]*\bonline="[^>]*)' % re.escape(node), view)
@@ -113,12 +123,11 @@ def recorded_refusal(member):
     allow it proves nothing."""
     if "repMode" not in member:
         return None
-    view = managers_view()
-    status = data_status(member, view, member["node"])
+    status = data_status(member, member["node"])
     if status not in PROMOTABLE[member["repMode"]]:
         return "the agent's record says of its data: %s" % (status or "nothing")
     if member["repMode"] == "sync":
-        refused = relax_refusal(member, view)
+        refused = relax_refusal(member)
         if refused is not None:
             return refused
         let_commits_go(member)  # the new primary begins alone

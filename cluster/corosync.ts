@@ -123,14 +123,14 @@ export function keyDigest(key: string): string {
 
 /**
  * Ends what Debian's packages began by themselves: a cluster of this one host, with a configuration of its own. Only for a host
- * whose corosync.conf says so, or that has none.
+ * whose corosync.conf says so, or that has none, and where Pacemaker has nothing to do. A CIB with resources stays.
  */
 export async function clearDefaultCluster(host: RemoteHost): Promise<void> {
   await host.must({
     argv: [
       "sh",
       "-euc",
-      "systemctl stop pacemaker.service corosync.service; find /var/lib/pacemaker/cib -mindepth 1 -maxdepth 1 -delete",
+      "systemctl stop pacemaker.service corosync.service; ! grep -qs '<primitive' /var/lib/pacemaker/cib/cib.xml || exit 0; find /var/lib/pacemaker/cib -mindepth 1 -maxdepth 1 -delete",
     ],
     limitSeconds: 90,
     purpose: `clear the one-node cluster of Debian's packages on ${host.name}`,

@@ -8,6 +8,7 @@ import {
   type PostgresFacts,
   reachedMembers,
 } from "../model/observation.ts";
+import { relaxedAttribute } from "../model/pacemaker/names.ts";
 import { type PacemakerStatus, parseStatus } from "../model/pacemaker/status.ts";
 import { ownSettings } from "../model/settings.ts";
 import { HostKeyRefused, RemoteError } from "../remote/errors.ts";
@@ -81,6 +82,7 @@ const localSchema = z.object({
   failoverManagers: z.array(z.string()),
   pacemaker: z.string().nullable(),
   rings: z.string().nullable(),
+  relaxed: z.record(z.string(), z.string()),
   now: z.number(),
 });
 
@@ -91,6 +93,7 @@ async function observeLocal(
   { withManager = true }: { readonly withManager?: boolean } = {},
 ): Promise<LocalFacts> {
   const { paths, declaration } = member;
+  const asksManager = withManager && access.group.failover.manager === "pacemaker";
   const askedAt = Date.now() / 1000;
   const answer = await askAgent(
     member.host,
@@ -107,7 +110,8 @@ async function observeLocal(
       givenUp: paths.givenUp,
       lock: paths.lock,
       programs: member.programs,
-      pacemaker: withManager && access.group.failover.manager === "pacemaker" ? 1 : 0,
+      pacemaker: asksManager ? 1 : 0,
+      relaxed: asksManager ? relaxedAttribute(access.group.cluster) : "",
     },
     localSchema,
     { limitSeconds: 20, purpose: `observe member ${member.name} of ${access.group.cluster}` },

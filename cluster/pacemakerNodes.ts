@@ -4,6 +4,7 @@ import { fenceId, type PacemakerConfiguration } from "../model/pacemaker/configu
 import { belongingOf, type CorosyncShape } from "../model/pacemaker/corosyncConf.ts";
 import { deviceFaults } from "../model/pacemaker/fenceMetadata.ts";
 import { sbdFaults } from "../model/pacemaker/sbd.ts";
+import { hasWork } from "../model/pacemaker/status.ts";
 import type { RemoteHost, RemoteHosts } from "../remote/host.ts";
 import { applyConfiguration, queryCib, waitUntilJoined, waitUntilNothingLeft } from "./cib.ts";
 import {
@@ -182,12 +183,13 @@ async function layNode(
   view: Extract<NodeView, { reached: true }>,
   wanted: WantedPacemaker,
 ): Promise<{ host: RemoteHost; changed: boolean; runs: boolean }> {
-  const isFree = belongingOf(view.host, view.conf, wanted.corosync).kind === "free";
-  if (isFree) await clearDefaultCluster(host);
+  // Without a corosync.conf it may still run by one that somebody removed since: it goes on, and only gets the file back.
+  const isDefault = belongingOf(view.host, view.conf, wanted.corosync).kind === "free" && !hasWork(view.status);
+  if (isDefault) await clearDefaultCluster(host);
   const isLaid = view.conf === wanted.conf && view.key === keyDigest(wanted.key);
   const changed = !isLaid && (await layCorosync(host, wanted.conf, wanted.key));
   const { corosync, pacemaker } = view.services;
-  return { host, changed, runs: !isFree && [corosync, pacemaker].every(({ active, enabled }) => active && enabled) };
+  return { host, changed, runs: !isDefault && [corosync, pacemaker].every(({ active, enabled }) => active && enabled) };
 }
 
 function formerNames({ former, corosync }: WantedPacemaker): string[] {

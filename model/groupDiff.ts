@@ -1,6 +1,7 @@
 import type { PropertyChange } from "./changes.ts";
 import type { GroupInputs } from "./group.ts";
 import type { ObservedPrimary } from "./observedPrimary.ts";
+import { pacemakerNames } from "./pacemaker/names.ts";
 import { formatPropertyPath, type PropertyPath } from "./propertyPath.ts";
 import { type Applied, type Facts, type Situation, situationOf } from "./situation.ts";
 
@@ -52,6 +53,8 @@ export function factsOf(news: DeclaredGroup, olds: DeclaredGroup | undefined, st
     observed: state.observed,
     unfinished: state.unfinished,
     onDrift: news.onDrift,
+    managedClone: news.failover.manager === "pacemaker" ? pacemakerNames(news.cluster).clone : undefined,
+    relaxed: state.relaxed,
     switchBack: switchBackFacts(news, olds, state),
     otherChanges: { declared: Object.keys(declared), repairs: Object.keys(repairs) },
   };

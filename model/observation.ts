@@ -123,6 +123,8 @@ export interface LocalFacts {
   readonly failoverManagers: readonly string[];
   /** What Pacemaker on its host says; undefined where it does not run, does not answer, or is not declared. */
   readonly pacemaker?: PacemakerStatus | undefined;
+  /** Nodes that went on without standbys, with since when, by the copy of Pacemaker's configuration there. */
+  readonly relaxed?: Readonly<Record<string, string>> | undefined;
   /** What corosync-cfgtool prints there of the rings; undefined as with `pacemaker`. */
   readonly rings?: string | undefined;
   readonly lock: LockState;

@@ -205,6 +205,7 @@ function renderMember(shape: ClusterShape, member: MemberDeclaration): string {
       member: other.name,
       address: other.replicationAddress,
       port: other.sshPort,
+      ...(shape.failover.manager === "pacemaker" ? { node: other.host } : {}),
     })),
     ...(shape.failover.manager === "pacemaker" ? driven(shape, member) : {}),
     ...(shape.relaxAfterSeconds === undefined ? {} : { relax: goingOnAlone(shape, member) }),

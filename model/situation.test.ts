@@ -49,13 +49,18 @@ interface Given {
   readonly failedOverFrom?: string;
   readonly observed: ObservedPrimary;
   readonly unfinished?: string;
+  readonly managedClone?: string;
+  readonly relaxed?: Readonly<Record<string, string>>;
   readonly changed?: readonly string[];
   readonly repairs?: readonly string[];
 }
 
 function situation(given: Given, policy: Policy = "adopt"): Situation {
   const { declared = "pg1", applied = "pg1", failedOverFrom, observed, unfinished, changed = [], repairs = [] } = given;
+  const { managedClone, relaxed } = given;
   return situationOf({
+    managedClone,
+    relaxed,
     cluster: "orders",
     declared,
     applied: applied === null ? undefined : { member: applied, systemIdentifier, timeline: 1, failedOverFrom },
@@ -207,6 +212,40 @@ const withoutPolicy: readonly [title: string, given: Given, expected: Situation]
         "  To fail over by hand: make sure that pg1 is off and stays off; then `select pg_promote()` in psql (`su postgres -c psql`) on the standby\n" +
         "  with the newest data (of those on the highest timeline the one with the furthest `select pg_last_wal_receive_lsn()`), then `pulumi up`.\n" +
         "  To go on without one for good: take it out of members: (that is your word that it is fenced: off, and never writable again).",
+    },
+  ],
+  [
+    "the same under Pacemaker: it promotes by itself, and would undo what is done by hand beside it",
+    {
+      observed: { kind: "unknown", reason: "pg1 cannot be reached", missing: { unread: ["pg1"], streaming: [] } },
+      managedClone: "pgha-orders-clone",
+    },
+    {
+      kind: "unknown",
+      text:
+        "who is primary cannot be told; nothing is changed that depends on it\n" +
+        "  pg1 cannot be reached.\n" +
+        "  Bring the members back, then run `pulumi up` again.\n" +
+        "  Pacemaker promotes another member by itself, once no acknowledged row can be missing there: `crm_mon -1` and `journalctl -t pgha` on a host tell what it waits for.\n" +
+        "  To fail over by hand all the same: first `crm_resource --resource pgha-orders-clone --meta --set-parameter maintenance --parameter-value true`, then make sure that pg1 is off and stays off; then `select pg_promote()` in psql (`su postgres -c psql`) on the standby\n" +
+        "  with the newest data (of those on the highest timeline the one with the furthest `select pg_last_wal_receive_lsn()`), then `pulumi up`.\n" +
+        "  To go on without one for good: take it out of members: (that is your word that it is fenced: off, and never writable again).",
+    },
+  ],
+  [
+    "the missing primary had acknowledged commits alone: it is brought back, and nobody else promoted",
+    {
+      observed: { kind: "unknown", reason: "pg1 cannot be reached", missing: { unread: ["pg1"], streaming: [] } },
+      managedClone: "pgha-orders-clone",
+      relaxed: { pg1: "since 2026-01-02T03:04:05Z it acknowledges commits alone" },
+    },
+    {
+      kind: "unknown",
+      text:
+        "who is primary cannot be told; nothing is changed that depends on it\n" +
+        "  pg1 cannot be reached.\n" +
+        "  pg1: since 2026-01-02T03:04:05Z it acknowledges commits alone\n" +
+        "  Bring pg1 back, and promote nobody else: rows that were acknowledged would be lost.",
     },
   ],
   [

@@ -29,6 +29,10 @@ export interface Facts {
   /** What a member's journal or marker says was begun and not ended; shown to people. */
   readonly unfinished?: string | undefined;
   readonly onDrift: "adopt" | "fail" | "switchBack";
+  /** The clone of it that Pacemaker manages; undefined where nobody fails over. */
+  readonly managedClone?: string | undefined;
+  /** By member: since when it acknowledged commits alone, which nobody else has. */
+  readonly relaxed?: Readonly<Record<string, string>> | undefined;
   /** Only where `switchBack` has something to switch back. */
   readonly switchBack?: SwitchBack | undefined;
   readonly otherChanges: OtherChanges;
@@ -116,9 +120,10 @@ const table: readonly Row[] = [
   },
   {
     when: ({ observed }) => observed.kind === "none",
-    decide: ({ cluster }) =>
+    decide: ({ cluster, relaxed = {} }) =>
       stop(
         "no member is writable, and none is surely the primary.",
+        ...waysOutOfRelaxed(relaxed),
         "`pulumi up` never promotes: it cannot know which writes you can do without.",
         `Choose the member with the newest data (the highest timeline below, and of those the furthest WAL). On its host: \`systemctl start ${memberPaths(cluster, "MEMBER").unit}\`,`,
         "then `select pg_promote()` in psql (`su postgres -c psql`) if it is a standby. Then run `pulumi up` again.",
@@ -138,21 +143,21 @@ const table: readonly Row[] = [
   },
   {
     when: ({ observed, declared, applied }) => observed.kind === "unknown" && applied?.member === declared,
-    decide: ({ observed, cluster }) => ({
+    decide: ({ observed, ...facts }) => ({
       kind: "unknown",
       text: [
         "who is primary cannot be told; nothing is changed that depends on it",
         `  ${observed.kind === "unknown" ? observed.reason : ""}.`,
-        ...waysOutOfUnknown(observed, cluster).map((line) => `  ${line}`),
+        ...waysOutOfUnknown(observed, facts).map((line) => `  ${line}`),
       ].join("\n"),
     }),
   },
   {
     when: ({ observed }) => observed.kind === "unknown",
-    decide: ({ observed, cluster }) =>
+    decide: ({ observed, ...facts }) =>
       stop(
         `who is primary cannot be told: ${observed.kind === "unknown" ? observed.reason : ""}.`,
-        ...waysOutOfUnknown(observed, cluster),
+        ...waysOutOfUnknown(observed, facts),
       ),
   },
   {
@@ -288,7 +293,18 @@ function plannedSwitchover(from: string, to: string, applied: Applied | undefine
   };
 }
 
-function waysOutOfUnknown(observed: ObservedPrimary, cluster: string): string[] {
+/** Whoever has acknowledged rows that nobody else has is the only one that may be promoted. */
+function waysOutOfRelaxed(relaxed: Readonly<Record<string, string>>): string[] {
+  const lines = Object.entries(relaxed).map(([member, text]) => `${member}: ${text}`);
+  if (lines.length === 0) return [];
+  const names = Object.keys(relaxed).join(" and ");
+  return [...lines, `Bring ${names} back, and promote nobody else: rows that were acknowledged would be lost.`];
+}
+
+function waysOutOfUnknown(
+  observed: ObservedPrimary,
+  { cluster, managedClone, relaxed = {} }: Pick<Facts, "cluster" | "managedClone" | "relaxed">,
+): string[] {
   const { former, missing, stopped = [] } = observed.kind === "unknown" ? observed : {};
   // Its boot gate keeps a former primary from coming back as one.
   const start = stopped.map((member) => `Start ${member} on its host: ${startCommand(cluster, member)}`);
@@ -307,13 +323,26 @@ function waysOutOfUnknown(observed: ObservedPrimary, cluster: string): string[] 
       bringBack,
     ];
   }
+  if (Object.keys(relaxed).length > 0) return [...waysOutOfRelaxed(relaxed), ...start];
   const fenced = "that is your word that it is fenced: off, and never writable again";
   if (missing !== undefined) {
+    const maintenance = `crm_resource --resource ${managedClone} --meta --set-parameter maintenance --parameter-value true`;
+    const managed =
+      managedClone === undefined
+        ? []
+        : [
+            "Pacemaker promotes another member by itself, once no acknowledged row can be missing there: `crm_mon -1` and `journalctl -t pgha` on a host tell what it waits for.",
+          ];
+    const byHand =
+      managedClone === undefined
+        ? "To fail over by hand"
+        : `To fail over by hand all the same: first \`${maintenance}\`, then`;
     const away = `${missing.unread.join(" and ")} ${missing.unread.length === 1 ? "is off and stays" : "are off and stay"} off`;
     return [
       ...start,
       bringBack,
-      `To fail over by hand: make sure that ${away}; then \`select pg_promote()\` in psql (\`su postgres -c psql\`) on the standby`,
+      ...managed,
+      `${byHand}${managedClone === undefined ? ":" : ""} make sure that ${away}; then \`select pg_promote()\` in psql (\`su postgres -c psql\`) on the standby`,
       "with the newest data (of those on the highest timeline the one with the furthest `select pg_last_wal_receive_lsn()`), then `pulumi up`.",
       `To go on without one for good: take it out of members: (${fenced}).`,
     ];

@@ -184,8 +184,9 @@ echo told
 
 /* On a copy of the CIB in which it manages already. */
 const simulateScript = `
-copy=$(mktemp)
+copy=$(mktemp -p /run)
 trap 'rm -f "$copy"' EXIT
+trap 'exit 1' HUP INT TERM
 crm_resource --wait --timeout 30s
 cibadmin --query > "$copy"
 for resource in "$@"; do

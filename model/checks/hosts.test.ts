@@ -63,8 +63,9 @@ describe("Pacemaker as the failover manager", () => {
   });
 
   it("blocks while commits go on without standbys: the target lacks acknowledged rows, or may", () => {
-    const nodeAttributes = { pg1: { "pgha-orders-relaxed": "2026-01-02T03:04:05Z" } };
-    expect(seen({ nodeAttributes })).toMatchObject({
+    const relaxed = { pg1: "2026-01-02T03:04:05Z" };
+    const primaryHost = { pacemaker: pacemaker(), relaxed };
+    expect(check("failover manager", { group: declared, primaryHost })).toMatchObject({
       verdict: "block",
       measured:
         "pg1: since 2026-01-02T03:04:05Z it acknowledges commits alone, and nobody else is promoted, until standbys have everything again",

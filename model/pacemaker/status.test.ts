@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { pacemakerProblems, unpromotable } from "./explain.ts";
-import { type PacemakerStatus, parseStatus, promotedNodes, type RunningStatus, scoreOf } from "./status.ts";
+import { hasWork, type PacemakerStatus, parseStatus, promotedNodes, type RunningStatus, scoreOf } from "./status.ts";
 
 /* What crm_mon of Pacemaker 3.0.0 printed, word for word: on three hosts; and where their text says so, of simulated events. */
 function recorded(name: string): string {
@@ -207,4 +207,14 @@ it("scores are numbers, INFINITY too", () => {
   expect(["1000", "-1", "INFINITY", "-INFINITY", "+INFINITY"].map(scoreOf)).toEqual([
     1000, -1, 1_000_000, -1_000_000, 1_000_000,
   ]);
+});
+
+it("a Pacemaker has work that sees other nodes, or has resources; the one that Debian's packages start has none", () => {
+  const alone = (resources: string) =>
+    `<pacemaker-result><summary><current_dc present="true" name="node1" id="1" with_quorum="true"/></summary><nodes><node name="node1" id="1" online="true" standby="false" standby_onfail="false" maintenance="false" pending="false" unclean="false" shutdown="false" is_dc="true"/></nodes><resources>${resources}</resources></pacemaker-result>`;
+  const resource =
+    '<resource id="ip" resource_agent="ocf:heartbeat:IPaddr2" role="Stopped" managed="true" failed="false" orphaned="false"/>';
+  expect(
+    [undefined, "", alone("").slice(0, -20), alone(""), alone(resource), recorded("beingFenced")].map(hasWork),
+  ).toEqual([false, false, false, false, true, true]);
 });

@@ -139,6 +139,13 @@ export function parseStatus(text: string): PacemakerStatus {
   };
 }
 
+/** Does a Pacemaker run there that is more than the one node without resources which Debian's packages start? By what `statusCommand` printed. */
+export function hasWork(text: string | undefined): boolean {
+  if (text === undefined || !text.includes("</pacemaker-result>")) return false;
+  const status = parseStatus(text);
+  return status.running && (status.nodes.length > 1 || status.resources.length > 0);
+}
+
 function reasonOf(root: XmlElement, disconnected: XmlElement | undefined): string {
   const status = childOf(root, "status")?.attributes.message;
   const state = disconnected?.attributes["pacemakerd-state"];

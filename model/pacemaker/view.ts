@@ -1,6 +1,6 @@
 import type { Group } from "../group.ts";
 import { type MemberObservation, reachedMembers } from "../observation.ts";
-import { pacemakerNames, relaxedAttribute } from "./names.ts";
+import { pacemakerNames } from "./names.ts";
 import { promotedNodes, type RunningStatus } from "./status.ts";
 
 /**
@@ -81,11 +81,10 @@ export function relaxedMembers(
   group: Group,
   observations: readonly MemberObservation[],
 ): Readonly<Record<string, string>> {
-  const attributes = pacemakerView(observations)?.nodeAttributes ?? {};
-  const name = relaxedAttribute(group.cluster);
+  const recorded = Object.assign({}, ...reachedMembers(observations).map(({ local }) => local.relaxed ?? {}));
   return Object.fromEntries(
     group.members.flatMap(({ name: member, host }) => {
-      const since = attributes[host]?.[name];
+      const since: string | undefined = recorded[host];
       return since === undefined ? [] : [[member, relaxedText(since)]];
     }),
   );

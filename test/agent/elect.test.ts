@@ -1,3 +1,5 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { limitMilliseconds, soon } from "../support/helperProcess.ts";
 import { epoch, journal, ticketRecord } from "../support/pretendHandover.ts";
@@ -17,7 +19,7 @@ const candidates = ["pg1", "pg2", "pg3"];
 const anyOne = { mode: "quorum", k: 1 };
 const off = { mode: "off", k: 0 };
 /** So that a refusal does not take the time that is given on real hosts. */
-const hurried = { ELECTION_SECONDS: 1, AHEAD_SECONDS: 0.3, ELECTION_RETRY_SECONDS: 0.1 };
+const hurried = { ELECTION_SECONDS: 4, AHEAD_SECONDS: 1, ELECTION_RETRY_SECONDS: 0.1 };
 
 async function runStandby(host: PretendHost, received: string): Promise<void> {
   host.set("data/standby.signal");
@@ -176,6 +178,12 @@ describe("a standby is not promoted", limits, () => {
     await expectRefused("pg3 is on timeline 4, this member on 3: another member was promoted meanwhile");
   });
 
+  it("before the others were heard, also where its own position is enough: one of them may know more", async () => {
+    pg2.putUnderPacemaker(candidates, { mode: "priority", k: 2 });
+    pg3.set("data/pg_wal/00000004.history");
+    await expectRefused("pg3 is on timeline 4, this member on 3: another member was promoted meanwhile");
+  });
+
   it("when it is no candidate", async () => {
     pg2.putUnderPacemaker(["pg1", "pg3"], anyOne);
     await expectRefused("it is no candidate (candidate: false)");
@@ -224,12 +232,12 @@ describe("the rule", limits, () => {
   const silent = { unreachable: "no answer" };
   const own = known("1/30000D8");
   const five = ["pg1", "pg2", "pg3", "pg4", "pg5"];
-  const judge = async (k: number, answers: Record<string, object>, among = candidates, seconds = 0) => {
+  const judge = async (k: number, answers: Record<string, object>, among = candidates, seconds = 9, awaited = five) => {
     const member = {
       ...{ member: "pg2", candidates: among, synchronous: { mode: k === 0 ? "off" : "quorum", k } },
       peers: five.filter((name) => name !== "pg2").map((name) => ({ member: name })),
     };
-    const [verdict] = await hosts.evaluate([["judge", member, own, answers, seconds]]);
+    const [verdict] = await hosts.evaluate([["judge", member, own, answers, seconds, awaited]]);
     return (verdict as [string | null, number])[0];
   };
 
@@ -266,6 +274,7 @@ describe("the rule", limits, () => {
         { ...own, began: "0/5000148 of timeline 2" },
         { pg3: apart },
         0,
+        [],
       ],
     ]);
     expect(verdict).toEqual([expect.stringContaining("pg3: was promoted apart"), 25]);
@@ -277,7 +286,7 @@ describe("the rule", limits, () => {
     const following = { timeline: timeline + 1, walTimeline: timeline + 1 };
     const verdict = async (mine: object, theirs: object, k = 1) => {
       const member = { member: "pg2", candidates, synchronous: { mode: "quorum", k }, peers: [] };
-      const [[reason]] = (await hosts.evaluate([["judge", member, mine, { pg3: theirs }, 9]])) as [[string | null]];
+      const [[reason]] = (await hosts.evaluate([["judge", member, mine, { pg3: theirs }, 9, []]])) as [[string | null]];
       return reason;
     };
     expect(await verdict(known("1/30000D8", following), known("1/30000E0", leftBehind))).toBeNull();
@@ -296,11 +305,17 @@ describe("the rule", limits, () => {
     );
   });
 
-  it("without a synchronous rule it waits three seconds for those that have not answered, and no longer", async () => {
+  it.each([0, 2])("with k = %i it waits three seconds for those whose hosts live and no longer", async (k) => {
     const answers = { pg1: silent, pg3: own, pg4: own };
-    expect(await judge(0, answers, candidates, 2)).toBe("pg5 did not answer yet");
-    expect(await judge(0, answers, candidates, 3)).toBeNull();
-    expect(await judge(0, { ...answers, pg5: silent }, candidates, 0)).toBeNull();
+    expect(await judge(k, answers, candidates, 2)).toBe("pg5 did not answer yet");
+    expect(await judge(k, answers, candidates, 2, ["pg1", "pg3"])).toBeNull();
+    expect(await judge(k, answers, candidates, 3)).toBeNull();
+    expect(await judge(k, { ...answers, pg5: silent }, candidates, 0)).toBeNull();
+  });
+
+  it("is not enough where a member says that it is about to start as a primary, whatever is known", async () => {
+    const starting = known("1/30000D8", { running: 0, standby: 0, starting: 1 });
+    expect(await judge(2, { pg1: starting, pg3: own })).toBe("pg1 is about to start as a primary");
   });
 });
 
@@ -313,12 +328,21 @@ describe("a neighbour's question for the position", limits, () => {
 
   it("is answered by a standby that runs", async () => {
     const common = { answer: "position", systemIdentifier, timeline, walTimeline: timeline, began: "" };
-    expect(await ask(pg3)).toEqual({ ...common, running: 1, standby: 1, lsn: "1/30000D8", reason: "" });
+    expect(await ask(pg3)).toEqual({ ...common, running: 1, standby: 1, starting: 0, lsn: "1/30000D8", reason: "" });
   });
 
   it("is answered by one that is stopped: where its last record ends", async () => {
     layStopped(pg1, false);
-    expect(await ask(pg1)).toMatchObject({ running: 0, standby: 0, lsn: "1/30000D8", reason: "" });
+    expect(await ask(pg1)).toMatchObject({ running: 0, standby: 0, starting: 0, lsn: "1/30000D8", reason: "" });
+  });
+
+  it("is answered by a former primary whose unit starts it: that it does, unless its boot gate keeps it back", async () => {
+    layStopped(pg1, false);
+    pg1.set("starting");
+    expect(await ask(pg1)).toMatchObject({ running: 0, starting: 1 });
+    mkdirSync(dirname(pg1.paths.gateReason), { recursive: true });
+    writeFileSync(pg1.paths.gateReason, "Pacemaker has promoted nobody");
+    expect(await ask(pg1)).toMatchObject({ running: 0, starting: 0 });
   });
 
   it.each<[string, () => void, string]>([

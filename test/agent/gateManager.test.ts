@@ -120,6 +120,23 @@ describe("a primary whose process died", limits, () => {
     await expectWritable();
   });
 
+  it("stays down although the role is to be given to this host, as long as it is not", async () => {
+    const asked = crmMon({}).replace('role="Unpromoted"', 'role="Unpromoted" target_role="Promoted"');
+    pg1.set("crm_mon.xml", asked);
+    startAgain();
+    await expectWaits("Pacemaker has promoted nobody, and does not give this host the role");
+  });
+
+  it("stays down under the agent pgsql where the role was taken away while it was let start: the agent sees no process", async () => {
+    pg1.putUnderPgsql("sync");
+    pg1.set("crm_mon.xml", crmMon({ roles: { pg1: "Promoted" } }));
+    pg1.set("crm_mon-then.xml", crmMon({ roles: { pg1: "Stopped" } }));
+    startAgain();
+    await expectWaits("Pacemaker has promoted nobody, and does not give this host the role");
+    pg1.set("crm_mon.xml", crmMon({ roles: { pg1: "Promoted" } }));
+    await expectWritable();
+  });
+
   it.each([
     ["does not answer", "active enabled", "Pacemaker on this host does not answer"],
     ["is starting", "activating enabled", "Pacemaker does not run on this host (pacemaker.service is activating)"],

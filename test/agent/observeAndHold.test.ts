@@ -96,6 +96,7 @@ describe("observe", () => {
       failoverManagers: [],
       pacemaker: null,
       rings: null,
+      relaxed: {},
     });
     expect(walFreeBytes).toBeGreaterThan(0);
     expect(freeBytes).toBeGreaterThan(0);

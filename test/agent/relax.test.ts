@@ -18,8 +18,8 @@ describe("what is done", limits, () => {
     ["nothing before the declared time is over", { ...alone, seconds: 29.9 }, "nothing"],
     ["then commits go on", alone, "relax"],
     ["also where one that was killed has already taken it down", { ...alone, record: "mine" }, "relax"],
-    ["not where another member went on alone", { ...alone, record: "other" }, "nothing"],
-    ["not where nobody knows whether one did", { ...alone, record: "unknown" }, "nothing"],
+    ["not where another member went on alone", { ...alone, record: "other" }, "wait"],
+    ["not where nobody knows whether one did", { ...alone, record: "unknown" }, "wait"],
     ["not while an orchestrator holds the cluster", { ...alone, held: true }, "nothing"],
     ["not where PostgreSQL does not answer", { ...alone, answers: false }, "nothing"],
     ["nothing more once they go on", { ...alone, relaxed: true, record: "mine" }, "nothing"],
@@ -32,6 +32,7 @@ describe("what is done", limits, () => {
     ],
     ["they wait again once enough standbys stream", { relaxed: true, record: "mine" }, "tighten"],
     ["nobody stays bound by one that was killed in between", { record: "mine" }, "tighten"],
+    ["nor by one in whose place somebody promoted this member by hand", { record: "other" }, "tighten"],
     ["but not under an orchestrator's hold", { relaxed: true, record: "mine", held: true }, "nothing"],
     ["a standby has nothing of it", { standby: true, relaxed: true, record: "unread" }, "forget"],
     ["and binds nobody less", { standby: true, record: "mine" }, "nothing"],
@@ -75,7 +76,7 @@ describe("a promotion", limits, () => {
   let pg1: PretendHost;
   let pg2: PretendHost;
   let pg3: PretendHost;
-  const hurried = { ELECTION_SECONDS: 1, AHEAD_SECONDS: 0.3, ELECTION_RETRY_SECONDS: 0.1 };
+  const hurried = { ELECTION_SECONDS: 4, AHEAD_SECONDS: 1, ELECTION_RETRY_SECONDS: 0.1 };
 
   beforeEach(async () => {
     [pg1, pg2, pg3] = [hosts.host("pg1"), hosts.host("pg2"), hosts.host("pg3")];

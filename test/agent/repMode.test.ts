@@ -21,21 +21,33 @@ beforeEach(() => {
   for (const host of [pg1, pg2]) host.putUnderPgsql("sync");
 });
 
-/** What Pacemaker says: the agent's records of the data, and how pg2's node is. */
-function crmMon(records: Readonly<Record<string, string>>, pg2Node: string, quorate = true): string {
-  const attributes = Object.entries(records).map(
-    ([node, text]) => `<node name="${node}"><attribute name="pgha-orders-data-status" value="${text}"/></node>`,
+/** What Pacemaker says of the nodes' states, and what its configuration has of the agent's records of the data. */
+interface Said {
+  readonly view: string;
+  readonly configuration: string;
+}
+
+function says(records: Readonly<Record<string, string>>, pg2Node: string, quorate = true): Said {
+  const nodes = Object.entries(records).map(
+    ([node, text]) =>
+      `<node id="${node.slice(2)}" uname="${node}"><instance_attributes id="nodes-${node}"><nvpair id="${node}-1" name="pgha-orders-data-status" value="${text}"/></instance_attributes></node>`,
   );
-  return `<pacemaker-result>
+  const view = `<pacemaker-result>
   <summary><current_dc present="true" name="pg1" id="1" with_quorum="${quorate}"/></summary>
   <nodes>
     <node name="pg1" id="1" online="true" unclean="false" pending="false"/>
     <node name="pg2" id="2" ${pg2Node}/>
   </nodes>
-  <node_attributes>${attributes.join("")}</node_attributes>
 </pacemaker-result>`;
+  return { view, configuration: `<nodes>${nodes.join("")}</nodes>` };
 }
 
+function pacemakerSays(host: PretendHost, { view, configuration }: Said): void {
+  host.set("crm_mon.xml", view);
+  if (configuration !== "") host.set("cib.xml", configuration);
+}
+
+const online = 'online="true" unclean="false" pending="false"';
 const off = 'online="false" unclean="false" pending="false"';
 
 describe("the agent wants commits to wait for nobody", limits, () => {
@@ -53,22 +65,23 @@ describe("the agent wants commits to wait for nobody", limits, () => {
 
   it("and they do not, once the standby is off and recorded as one that must not be promoted", async () => {
     await pg1.startPostmaster();
-    pg1.set("crm_mon.xml", crmMon({ pg1: "LATEST", pg2: "DISCONNECT" }, off));
+    pacemakerSays(pg1, says({ pg1: "LATEST", pg2: "DISCONNECT" }, off));
     expect(await reload()).toEqual({ rule: "synchronous_standby_names = ''", wish: relaxed });
   });
 
-  it.each([
-    ["Pacemaker has no quorum here", crmMon({ pg2: "DISCONNECT" }, off, false)],
-    ["Pacemaker does not answer", ""],
-    ["the standby may still be promoted", crmMon({ pg2: "STREAMING|SYNC" }, off)],
-    ["the standby's host may live", crmMon({ pg2: "DISCONNECT" }, 'online="false" unclean="true" pending="false"')],
+  it.each<[string, Said]>([
+    ["Pacemaker has no quorum here", says({ pg2: "DISCONNECT" }, off, false)],
+    ["Pacemaker does not answer", { view: "", configuration: "" }],
+    ["Pacemaker's configuration cannot be read", { ...says({}, off), configuration: "" }],
+    ["the standby may still be promoted", says({ pg2: "STREAMING|SYNC" }, off)],
+    ["the standby's host may live", says({ pg2: "DISCONNECT" }, 'online="false" unclean="true" pending="false"')],
     [
       "the standby's host is about to join",
-      crmMon({ pg2: "DISCONNECT" }, 'online="true" unclean="false" pending="true"'),
+      says({ pg2: "DISCONNECT" }, 'online="true" unclean="false" pending="true"'),
     ],
   ])("and they go on waiting while %s; the agent asks again", async (_, said) => {
     await pg1.startPostmaster();
-    pg1.set("crm_mon.xml", said);
+    pacemakerSays(pg1, said);
     expect(await reload()).toEqual({ rule: undefined, wish: waiting });
   });
 
@@ -96,12 +109,19 @@ describe("the agent wants commits to wait for the standby", limits, () => {
   });
 
   it.each(["busy-checkpointer", "unacknowledged"])(
-    "and the agent is told that they do not yet, so that the standby does not count: %s",
+    "and the agent is told that they do not yet, so that the standby does not count, where it cannot be promoted: %s",
     async (trouble) => {
+      pacemakerSays(pg1, says({ pg1: "LATEST", pg2: "DISCONNECT" }, online));
       pg1.set(trouble);
       expect(await reload()).toEqual({ rule: "synchronous_standby_names = ''", wish: relaxed });
     },
   );
+
+  it("and they go on waiting for one that may be promoted, although it has confirmed nothing yet", async () => {
+    pacemakerSays(pg1, says({ pg1: "LATEST", pg2: "STREAMING|SYNC" }, online));
+    pg1.set("unacknowledged");
+    expect(await reload()).toEqual({ rule: "", wish: waiting });
+  });
 });
 
 describe("a promotion under the agent pgsql", limits, () => {
@@ -111,11 +131,9 @@ describe("a promotion under the agent pgsql", limits, () => {
     pg2.set("data/standby.signal");
     pg2.set("received", "1/30000D8\n");
     await pg2.startPostmaster();
-    const gone = crmMon({ pg1: "DISCONNECT", pg2: record }, 'online="true" unclean="false" pending="false"').replace(
-      '<node name="pg1" id="1" online="true"',
-      '<node name="pg1" id="1" online="false"',
-    );
-    pg2.set("crm_mon.xml", gone);
+    const { view, configuration } = says({ pg1: "DISCONNECT", pg2: record }, online);
+    const gone = view.replace('<node name="pg1" id="1" online="true"', '<node name="pg1" id="1" online="false"');
+    pacemakerSays(pg2, { view: gone, configuration });
     return (await pg2.helper(["elect", pg2.memberFile], hurried).exit).stderr;
   }
 

@@ -136,6 +136,18 @@ test("what was changed by hand is shown, and the next update puts it right and l
   expect(await changes(bench, again, inputs)).toEqual([]);
 });
 
+test("a node that lost its corosync.conf while Pacemaker runs there gets it back, and goes on", async () => {
+  const bench = await prepare();
+  const { inputs, properties } = await bench.created();
+  const before = bench.hosts.orders("pg2");
+  bench.hosts.nodes.pg2?.files.delete(corosyncConfPath);
+  const seen = (await bench.engine.read("main", "main", inputs, properties)).properties;
+  expect(await changes(bench, seen, inputs)).toEqual(["corosyncConf.pg2 update"]);
+  await bench.engine.update("main", { olds: seen, oldInputs: inputs, news: inputs });
+  expect(bench.hosts.orders("pg2").slice(before.length)).not.toContainEqual(expect.stringMatching(/^clear|^start/));
+  expect(bench.hosts.nodes.pg2?.files.get(corosyncConfPath)).toBe(bench.hosts.nodes.pg1?.files.get(corosyncConfPath));
+});
+
 test("a change that somebody else makes in between is kept: ours is made again for the newer version", async () => {
   const bench = await prepare();
   const { inputs, properties } = await bench.created();

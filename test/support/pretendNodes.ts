@@ -137,5 +137,8 @@ function statusOf(cib: string, names: readonly string[]): string {
   const address = cib.includes('<group id="pgha-orders-addresses">')
     ? `<group id="pgha-orders-addresses" number_resources="1" maintenance="false" managed="true" disabled="false">${resource("pgha-orders-primary-ip", "ocf:heartbeat:IPaddr2", "Started", names[0] ?? "")}</group>`
     : "";
-  return `<pacemaker-result api-version="2.38" request="crm_mon"><summary><current_dc present="true" name="${names[0]}" with_quorum="true"/><cluster_options stonith-enabled="false" maintenance-mode="false"/></summary><nodes/><resources><clone id="pgha-orders-clone" multi_state="true" unique="false" maintenance="false" managed="true" disabled="false" failed="false" failure_ignored="false">${instances.join("")}</clone>${address}</resources><status code="0" message="OK"/></pacemaker-result>`;
+  const clone = cib.includes('<clone id="pgha-orders-clone">')
+    ? `<clone id="pgha-orders-clone" multi_state="true" unique="false" maintenance="false" managed="true" disabled="false" failed="false" failure_ignored="false">${instances.join("")}</clone>`
+    : "";
+  return `<pacemaker-result api-version="2.38" request="crm_mon"><summary><current_dc present="true" name="${names[0]}" with_quorum="true"/><cluster_options stonith-enabled="false" maintenance-mode="false"/></summary><nodes/><resources>${clone}${address}</resources><status code="0" message="OK"/></pacemaker-result>`;
 }
