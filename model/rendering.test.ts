@@ -358,6 +358,12 @@ describe("role.conf", () => {
     ]);
   });
 
+  it("names a cluster's only member itself under the agent PAF, which refuses one whose name is not in there", () => {
+    const alone = group({ members: [pg1], failover: { manager: "pacemaker", agent: "paf", corosync: "main" } });
+    expect(primaryConninfo(alone, pg1, "any")).toContain(" application_name=pg1 ");
+    expect(primaryConninfo(alone, pg1, "any")).toContain(" target_session_attrs=read-write ");
+  });
+
   it("names the ports of the others in the order of their addresses", () => {
     const members = [pg1, member("pg2", { port: 5433 }), member("pg3", { port: 5434 })];
     expect(primaryConninfo(group({ members }), pg1, "any").split(" ").slice(0, 2)).toEqual([

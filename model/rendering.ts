@@ -326,6 +326,10 @@ export function renderRole(shape: ClusterShape, member: MemberDeclaration, role:
 /** A connection whose other end has lost its power is given up within seconds, not within the kernel's hours. */
 export const deadPeerOptions = "tcp_user_timeout=5000 keepalives_idle=5 keepalives_interval=2 keepalives_count=3";
 
+function isUnderPaf({ failover }: ClusterShape): boolean {
+  return failover.manager === "pacemaker" && failover.agent === "paf";
+}
+
 function conninfoOption({ failover }: ClusterShape): string[] {
   if (failover.manager !== "pacemaker" || failover.agent !== "pgsql") return [];
   const { primary_conninfo_opt: option } = failover.pgsql;
@@ -337,6 +341,8 @@ export function primaryConninfo(shape: ClusterShape, member: MemberDeclaration, 
   const others = shape.members.filter(
     (other) => other.name !== member.name && (upstream === "any" || other.name === upstream),
   );
+  // The agent PAF refuses a member without its name in there; itself it never finds writable while it looks for a primary.
+  if (shape.members.length === 1 && isUnderPaf(shape)) others.push(member);
   if (others.length === 0) return "";
   return [
     `host=${others.map((other) => other.replicationAddress).join(",")}`,
