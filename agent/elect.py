@@ -11,6 +11,7 @@ def elect(path):
     member = read_member(path)
     began = time.monotonic()
     found = recorded_refusal(member) or win(member, began) or promote_elected(member, began + ELECTION_SECONDS)
+    record_refusal(member, found)
     if found is not None:
         report(3, "%s is not promoted: %s" % (member["member"], found))
         sys.exit(1)
@@ -25,6 +26,8 @@ def win(member, began):
     # Of what it acknowledged alone nobody else has anything: it needs nobody's position.
     rule = {**member, "synchronous": {"mode": "off", "k": 0}} if alone == "" else member
 
+    blind = uninformed(rule)
+
     def ask(name):
         while not over.is_set():
             answers[name] = ask_peer(member, name, {"ask": "position"}, 10)
@@ -35,16 +38,19 @@ def win(member, began):
     awaited = whose_hosts_live(member)
     try:
         while True:
-            now, limit_seconds = time.monotonic() - began, ELECTION_SECONDS
+            now, limit_seconds, pause = time.monotonic() - began, ELECTION_SECONDS, 0.05
             reason = busy(member)
             if reason is None:
                 known = dict(answers)
-                reason, limit_seconds = judge(rule, member_position(member), known, now, awaited)
+                own = member_position(member)
+                reason, limit_seconds = judge(rule, own, known, now, awaited)
                 if reason is None:
                     reason = word_of_others(member, known)
+                if reason is None and blind and not nothing_hidden(member, own, known):
+                    reason, limit_seconds, pause = blind, ELECTION_SECONDS, ELECTION_RETRY_SECONDS
             if reason is None or now >= limit_seconds:
                 return reason
-            time.sleep(0.05)
+            time.sleep(pause)
     finally:
         over.set()
 

@@ -20,6 +20,7 @@ const files = [
   "gate.py",
   "repmode.py",
   "alone.py",
+  "witness.py",
   "elect.py",
   "atBoot.py",
   "relax.py",

@@ -54,6 +54,15 @@ it.each([
   expect(explainScore(score)).toBe(sentence);
 });
 
+it("why hosts refuse the promotion is told while nobody is promoted", () => {
+  const nodeAttributes = { pg2: { "pgha-orders-refused": "pg3 has WAL up to 0/5000000" }, pg3: { other: "1" } };
+  expect(problems({ nodeAttributes })).toEqual([]);
+  expect(problems({ nodeAttributes, resources: [instance("pg2", "Unpromoted")] })).toEqual([
+    "pg2 is not promoted: pg3 has WAL up to 0/5000000",
+  ]);
+  expect(problems({ nodeAttributes, resources: [] })).toHaveLength(1);
+});
+
 it("standbys that would not be promoted are told with their reason, and the primary is none of them", () => {
   const score = (value: string) => ({ "master-pgha-orders": value });
   const clone = { clone: "pgha-orders-clone" };

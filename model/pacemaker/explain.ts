@@ -6,6 +6,11 @@ export function scoreAttribute(resource: string): string {
   return `master-${resource}`;
 }
 
+/** The node attribute in which its host keeps why it last refused a promotion, until it is promoted or boots. */
+export function refusedAttribute(resource: string): string {
+  return `${resource}-refused`;
+}
+
 /**
  * What a promotion score of the agent PAF means, as a sentence's end: "pg2 …". It is a hint of the last look at the
  * primary; who is promoted is decided by the members' positions at that moment.
@@ -68,6 +73,7 @@ export function pacemakerProblems(status: PacemakerStatus, resources: readonly s
     ...status.nodes.flatMap(nodeProblems),
     ...fencingProblems(status),
     ...resourceProblems(status, resources),
+    ...refusals(status, resources),
     ...failures(status, resources),
   ];
 }
@@ -123,6 +129,17 @@ function resourceProblems(status: RunningStatus, resources: readonly string[]): 
       if (resource.role.endsWith("ing")) problems.push(`${what}: ${resource.role.toLowerCase()}`);
       return problems;
     });
+}
+
+/** Why nobody is promoted, as the members' own hosts have it. What a host refused before somebody was promoted is history. */
+function refusals({ resources: instances, nodeAttributes }: RunningStatus, resources: readonly string[]): string[] {
+  return resources
+    .filter((id) => !instances.some((instance) => instance.id === id && instance.role === "Promoted"))
+    .flatMap((id) =>
+      Object.entries(nodeAttributes).flatMap(([node, { [refusedAttribute(id)]: reason }]) =>
+        reason === undefined ? [] : [`${node} is not promoted: ${reason}`],
+      ),
+    );
 }
 
 function failures(status: RunningStatus, resources: readonly string[]): string[] {

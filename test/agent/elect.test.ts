@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
+import { crmMon } from "../support/crmMon.ts";
 import { limitMilliseconds, soon } from "../support/helperProcess.ts";
 import { epoch, journal, ticketRecord } from "../support/pretendHandover.ts";
 import { type PretendHost, pretendHosts, systemIdentifier, timeline } from "../support/pretendHosts.ts";
@@ -20,6 +21,8 @@ const anyOne = { mode: "quorum", k: 1 };
 const off = { mode: "off", k: 0 };
 /** So that a refusal does not take the time that is given on real hosts. */
 const hurried = { ELECTION_SECONDS: 4, AHEAD_SECONDS: 1, ELECTION_RETRY_SECONDS: 0.1 };
+/** The same, with time for an answer. */
+const patient = { ...hurried, ELECTION_SECONDS: 5 };
 
 async function runStandby(host: PretendHost, received: string): Promise<void> {
   host.set("data/standby.signal");
@@ -126,13 +129,54 @@ describe("a standby is promoted", limits, () => {
     pg3.set("unreachable");
     await expectPromoted();
   });
+
+  describe("without a synchronous rule, with a quorum device,", () => {
+    beforeEach(() => {
+      pg2.putUnderPacemaker(candidates, off);
+      pg2.set("crm_mon.xml", crmMon({}));
+      pg3.set("unreachable");
+    });
+
+    it("where Corosync has seen more than half of the nodes since it started", async () => {
+      pg2.hasSeen(["pg1", "pg2"], { device: true });
+      await expectPromoted();
+    });
+
+    it("where every candidate says what it has", async () => {
+      pg2.putUnderPacemaker(["pg2", "pg3"], off);
+      pg2.hasSeen(["pg2"], { device: true });
+      pg3.unset("unreachable");
+      await expectPromoted();
+    });
+
+    it("where another node is there, and its Pacemaker takes part", async () => {
+      pg2.hasSeen(["pg1", "pg2"], { device: true, joined: ["pg1", "pg2"] });
+      await expectPromoted();
+    });
+
+    it("where an operator accepts the loss", async () => {
+      pg2.hasSeen(["pg2"], { device: true });
+      pg2.set("crm_mon.xml", crmMon({}).replace('name="other"', 'name="pgha-orders-accept-loss"'));
+      await expectPromoted();
+    });
+  });
+
+  it("by the rule for synchronous commit, whomever Corosync has seen: nobody else acknowledged a row alone", async () => {
+    pg2.hasSeen(["pg2"], { device: true });
+    await expectPromoted();
+  });
+
+  it("and what its host once refused is told no longer", async () => {
+    await expectPromoted();
+    expect(pg2.trace()).toContain("run attrd_updater --name pgha-orders-refused --delete");
+  });
 });
 
 describe("a standby is not promoted", limits, () => {
   it("when another candidate has more: who, and how much", async () => {
     pg3.set("received", "1/30000E0\n");
     const reason = "pg3 has WAL up to 1/30000E0 of timeline 3, this member up to 1/30000D8 of timeline 3";
-    await expectRefused(reason);
+    await expectRefused(reason, patient);
     pg2.putUnderPacemaker(candidates, off);
     await expectRefusedAgain(reason);
   });
@@ -159,6 +203,67 @@ describe("a standby is not promoted", limits, () => {
     await expectRefused(
       `an acknowledged row may be missing here: of 3 candidates the positions of 2 have to be known, and 1 are (pg1: ${gone}; pg3: the end of its WAL cannot be read)`,
     );
+  });
+
+  it("by a quorum device's vote, after a boot in which Corosync has seen no other node: one of them may have been primary", async () => {
+    pg2.putUnderPacemaker(candidates, off);
+    pg2.set("crm_mon.xml", crmMon({}));
+    pg2.hasSeen(["pg2"], { device: true });
+    pg3.set("unreachable");
+    const reason =
+      "pg1 or pg3 may have been primary while this host was off, with rows that are missing here: Corosync has quorum by the" +
+      " quorum device's vote, and pg1 or pg3 took no part since it started here. Start pg1 or pg3. If it is lost for good, and its" +
+      " rows with it: `attrd_updater --node pg2 --name pgha-orders-accept-loss --update yes`";
+    await expectRefused(reason, patient);
+    expect(pg2.trace()).toContain(`run attrd_updater --name pgha-orders-refused --update ${reason}`);
+    pg2.hasSeen(["pg1", "pg2"], { device: true, joined: ["pg1", "pg2"] });
+    pg2.set("crm_mon.xml", crmMon({}).replace('online="true"', 'online="true" pending="true"'));
+    await expectRefusedAgain(reason);
+    pg2.unset("cmap");
+    await expectRefusedAgain("Corosync on this host does not answer");
+  });
+
+  it("nor where the other one was the last primary, is stopped, and has more", async () => {
+    pg2.putUnderPacemaker(["pg2", "pg3"], off);
+    pg2.set("crm_mon.xml", crmMon({}));
+    pg2.hasSeen(["pg2"], { device: true });
+    pg2.set("received", "1/30000D0\n");
+    process.kill(Number(pg3.get("postmaster")), "SIGINT");
+    await expect.poll(() => pg3.isRunning, soon).toBe(false);
+    pg3.unset("data/standby.signal");
+    layStopped(pg3, false);
+    const { code, stderr } = await elect(patient).exit;
+    expect(stderr).toContain("pg2 is not promoted: pg1 or pg3 may have been primary while this host was off");
+    expect(code).toBe(1);
+  });
+
+  it("nor by what is seen after Pacemaker gave the order", async () => {
+    pg2.putUnderPacemaker(candidates, off);
+    pg2.set("crm_mon.xml", crmMon({}));
+    pg2.hasSeen(["pg2"], { device: true });
+    pg3.set("unreachable");
+    const election = elect(patient);
+    await expect
+      .poll(() => pg2.trace().filter((line) => line === "run crm_mon --one-shot --output-as=xml").length, soon)
+      .toBeGreaterThan(1);
+    pg2.hasSeen(candidates, { device: true });
+    expect((await election.exit).code).toBe(1);
+    expect(pg2.isWritable).toBe(false);
+  });
+
+  it("under the agent pgsql neither, which lets commits go on without the standby", async () => {
+    pg2.putUnderPgsql("sync");
+    const record = (node: string, text: string) =>
+      `<node name="${node}"><attribute name="pgha-orders-data-status" value="${text}"/></node>`;
+    const records = record("pg1", "DISCONNECT") + record("pg2", "STREAMING|SYNC");
+    const nodes = '<node name="pg1" id="1" online="false" unclean="false" pending="false"/>';
+    const quorate = '<current_dc present="true" name="pg2" id="2" with_quorum="true"/>';
+    pg2.set("crm_mon.xml", `${quorate}<nodes>${nodes}</nodes><node_attributes>${records}</node_attributes>`);
+    pg2.hasSeen(["pg2"], { device: true });
+    const { code, stderr } = await elect(patient).exit;
+    expect(stderr).toContain("pg2 is not promoted: pg1 or pg3 may have been primary while this host was off");
+    expect(code).toBe(1);
+    expect(pg2.isWritable).toBe(false);
   });
 
   it("while it is still replaying what it has itself", async () => {
@@ -219,7 +324,7 @@ describe("a standby is not promoted", limits, () => {
   });
 
   async function expectRefusedAgain(reason: string): Promise<void> {
-    expect(await elect(hurried).exit).toEqual({ code: 1, stderr: `pg2 is not promoted: ${reason}\n` });
+    expect(await elect(patient).exit).toEqual({ code: 1, stderr: `pg2 is not promoted: ${reason}\n` });
   }
 });
 

@@ -180,6 +180,22 @@ export class PretendHost {
   putUnderPacemaker(candidates: readonly string[], synchronous: { mode: string; k: number }): void {
     this.describe({ manager: "pacemaker", resource: "pgha-orders-clone", node: this.name, candidates, synchronous });
     this.set("pacemaker", "active enabled\n");
+    this.hasSeen(["pg1", "pg2", "pg3"], { device: false });
+  }
+
+  /** What Corosync on this host knows of its three nodes. `seen`: since it started; `joined`: and are there. */
+  hasSeen(
+    seen: readonly string[],
+    { device, joined = [] }: { readonly device: boolean; readonly joined?: readonly string[] },
+  ): void {
+    const lines = ["pg1", "pg2", "pg3"].flatMap((name, place) => [
+      `nodelist.node.${place}.name (str) = ${name}`,
+      `nodelist.node.${place}.nodeid (u32) = ${place + 1}`,
+      ...(seen.includes(name)
+        ? [`runtime.members.${place + 1}.status (str) = ${joined.includes(name) ? "joined" : "left"}`]
+        : []),
+    ]);
+    this.set("cmap", [...lines, ...(device ? ["quorum.device.model (str) = net"] : []), ""].join("\n"));
   }
 
   /** Its description, as rendered where commits may go on without standbys; nobody has done so. */
