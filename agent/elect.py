@@ -102,7 +102,7 @@ def judge(member, own, answers, seconds, awaited):
     for other, answer in sorted(answers.items()):
         reason = objection(own, answer)
         if reason is not None:
-            return "%s %s" % (other, reason), ELECTION_SECONDS if answer["running"] else AHEAD_SECONDS
+            return "%s %s" % (other, reason), ELECTION_SECONDS if answer["running"] or answer.get("starting") else AHEAD_SECONDS
         theirs = (answer.get("walTimeline", 0), lsn_value(answer.get("lsn", "")))
         if other not in candidates:
             continue
