@@ -254,11 +254,12 @@ describe("a standby is not promoted", limits, () => {
   it("under the agent pgsql neither, which lets commits go on without the standby", async () => {
     pg2.putUnderPgsql("sync");
     const record = (node: string, text: string) =>
-      `<node name="${node}"><attribute name="pgha-orders-data-status" value="${text}"/></node>`;
+      `<node id="${node.slice(2)}" uname="${node}"><instance_attributes id="nodes-${node}"><nvpair id="${node}-1" name="pgha-orders-data-status" value="${text}"/></instance_attributes></node>`;
     const records = record("pg1", "DISCONNECT") + record("pg2", "STREAMING|SYNC");
     const nodes = '<node name="pg1" id="1" online="false" unclean="false" pending="false"/>';
     const quorate = '<current_dc present="true" name="pg2" id="2" with_quorum="true"/>';
-    pg2.set("crm_mon.xml", `${quorate}<nodes>${nodes}</nodes><node_attributes>${records}</node_attributes>`);
+    pg2.set("crm_mon.xml", `${quorate}<nodes>${nodes}</nodes>`);
+    pg2.set("cib.xml", `<nodes>${records}</nodes>`);
     pg2.hasSeen(["pg2"], { device: true });
     const { code, stderr } = await elect(patient).exit;
     expect(stderr).toContain("pg2 is not promoted: pg1 or pg3 may have been primary while this host was off");
