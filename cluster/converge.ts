@@ -13,6 +13,7 @@ import { planRejoins } from "../model/rejoin.ts";
 import { steadyRole } from "../model/rendering.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 import { ensureChannel } from "./channel.ts";
+import { concludeRules, planOfRules, withRules } from "./commitRules.ts";
 import { layConfiguration, layPassfile, layRole, reloadConfiguration } from "./configuration.ts";
 import { cloneData, initializeData } from "./data.ts";
 import type { Goal } from "./decide.ts";
@@ -44,13 +45,15 @@ export interface Converged {
  * `observations` were made under `lock`; `primary` is the confirmed primary, or the declared one when nothing exists yet.
  */
 export async function converge(
-  access: ClusterAccess,
+  declared: ClusterAccess,
   lock: ClusterLock,
   primaryName: string,
   goal: Goal,
   observations: readonly MemberObservation[],
   reporter: Reporter,
 ): Promise<Converged> {
+  const rulePlan = planOfRules(declared, primaryName, observations);
+  const access = rulePlan === undefined ? declared : withRules(declared, rulePlan.now);
   const primary = access.member(primaryName);
   refuseSecondDatabase(access, primaryName, observations);
   const observed = new Map(observations.map((observation) => [observation.member, observation]));
@@ -58,7 +61,7 @@ export async function converge(
   const of = (member: MemberAccess) => observed.get(member.name) as ReachedMember;
   const replication = await decideReplicationPassword(goal, primary);
   lock.assertHeld();
-  await Promise.all(reached.map((member) => layFiles(access, member, of(member), replication)));
+  await layFiles(access, reached.map(of), replication);
   await ensureChannel(access, reached);
   stopIfCancelled(reporter, "before the data was touched");
 
@@ -102,6 +105,7 @@ export async function converge(
   }
   await Promise.all(reached.map((member) => undoAlterSystem(member, of(member))));
   await waitUntilSettled(access, primaryName, reporter, new Set(whole.map((member) => member.name)));
+  if (rulePlan !== undefined) await concludeRules(access, rulePlan, primary, reached, reporter);
   // Last: a password made for a creation that is cut off would be known to nobody, and never set anew.
   const superuser = await decideSuperuserPassword(goal, primary);
   if (superuser !== undefined) await ensureSuperuserPassword(primary, superuser);
@@ -138,21 +142,31 @@ function hasLeftovers({ local: { marker } }: ReachedMember): boolean {
   return marker?.beside !== undefined || marker?.replaced !== undefined;
 }
 
-async function layFiles(
+/**
+ * Every file of these members. By which rule somebody is promoted lies on all of them before any of them acknowledges by
+ * another one.
+ */
+export async function layFiles(
   access: ClusterAccess,
-  member: MemberAccess,
-  observation: ReachedMember,
+  observations: readonly ReachedMember[],
   replicationPassword: string,
 ): Promise<void> {
-  const isFinished = observation.local.marker?.state === "ready";
-  await Promise.all([
-    layConfiguration(access, member),
-    layPassfile(access, member, replicationPassword),
-    // During a first creation the rule stays off until the standbys stream: `converge` tightens it at the end.
-    layRole(access, member, isFinished ? steadyRole : { ...steadyRole, synchronous: false }),
-  ]);
-  // Always: an earlier run may have ended between laying a file and reloading it, and a reload of nothing costs nothing.
-  if (observation.postgres !== undefined) await reloadConfiguration(member);
+  await Promise.all(
+    observations.flatMap((seen) => {
+      const member = access.member(seen.member);
+      return [layConfiguration(access, member), layPassfile(access, member, replicationPassword)];
+    }),
+  );
+  await Promise.all(
+    observations.map(async (seen) => {
+      const member = access.member(seen.member);
+      const isFinished = seen.local.marker?.state === "ready";
+      // During a first creation the rule stays off until the standbys stream: `converge` tightens it at the end.
+      await layRole(access, member, isFinished ? steadyRole : { ...steadyRole, synchronous: false });
+      // Always: an earlier run may have ended between laying a file and reloading it, and a reload of nothing costs nothing.
+      if (seen.postgres !== undefined) await reloadConfiguration(member);
+    }),
+  );
 }
 
 async function ensureRunning(

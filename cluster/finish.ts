@@ -1,6 +1,8 @@
 import type { MemberObservation } from "../model/observation.ts";
 import { namedPrimary } from "../model/observedPrimary.ts";
+import { openJournal } from "../model/unfinished.ts";
 import type { ClusterAccess } from "./access.ts";
+import { withRulesAsSeen } from "./commitRules.ts";
 import { type Converged, converge } from "./converge.ts";
 import { createCluster } from "./create.ts";
 import { decide, type Goal, stopped } from "./decide.ts";
@@ -20,7 +22,9 @@ export async function finishUnfinished(
   observations: readonly MemberObservation[],
   reporter: Reporter,
 ): Promise<Converged> {
-  await recoverHandover(access, lock, observations, reporter);
+  const from = openJournal(observations)?.from;
+  const asSeen = from === undefined ? access : withRulesAsSeen(access, from, observations);
+  await recoverHandover(asSeen, lock, observations, reporter);
   const after = decide(goal, await observeMembers(access));
   if (after.state.unfinished !== undefined) return createCluster(access, lock, goal, after.observations, reporter);
   reporter.info(

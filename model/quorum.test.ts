@@ -3,8 +3,11 @@ import { group, member } from "../test/support/shapes.ts";
 import { acknowledgingStandbys, neededStandbys, needsOldPrimary } from "./quorum.ts";
 
 it("a commit waits for as many standbys as are declared", () => {
-  expect([neededStandbys({ synchronous: "off" }), neededStandbys({ synchronous: { quorum: 2 } })]).toEqual([0, 2]);
-  expect(neededStandbys({ synchronous: { priority: 3 } })).toBe(3);
+  expect([
+    neededStandbys({ members: [], synchronous: "off" }),
+    neededStandbys({ members: [], synchronous: { quorum: 2 } }),
+  ]).toEqual([0, 2]);
+  expect(neededStandbys({ members: [], synchronous: { priority: 3 } })).toBe(3);
 });
 
 it("who streams and is a candidate can acknowledge, except the old primary and the target", () => {

@@ -1,9 +1,9 @@
+import { commitRule, type RuledShape } from "./commitRule.ts";
 import { type Group, othersOf } from "./group.ts";
 
 /** How many standbys a commit waits for. */
-export function neededStandbys(group: Pick<Group, "synchronous">): number {
-  if (group.synchronous === "off") return 0;
-  return "quorum" in group.synchronous ? group.synchronous.quorum : group.synchronous.priority;
+export function neededStandbys(group: RuledShape): number {
+  return commitRule(group).k;
 }
 
 /** Does the outage include the old primary's return, because the rule cannot hold without it? */

@@ -1,3 +1,4 @@
+import { commitRule, electionRule, type RuledShape, type RulesInEffect, standbyNames } from "./commitRule.ts";
 import type { MemberDeclaration, Synchronous } from "./declaration.ts";
 import {
   agentPath,
@@ -21,6 +22,8 @@ export interface ClusterShape {
   readonly parameters: Readonly<Record<string, string>>;
   readonly clientNetworks: readonly string[];
   readonly synchronous: Synchronous;
+  /** What holds of it while a change is not complete. Default: as declared. */
+  readonly rules?: RulesInEffect | undefined;
   /** After so long commits go on without standbys; undefined: never. */
   readonly relaxAfterSeconds?: number | undefined;
   readonly slotSizeLimit: string;
@@ -216,13 +219,14 @@ function renderMember(shape: ClusterShape, member: MemberDeclaration): string {
 
 /** What the boot gate asks Pacemaker about, and by which rule a promotion that Pacemaker orders is decided. */
 function driven(shape: ClusterShape, member: MemberDeclaration) {
+  const { mode, k, candidates } = electionRule(shape);
   return {
     manager: "pacemaker",
     /** As the CIB calls them. */
     resource: pacemakerNames(shape.cluster).clone,
     node: member.host,
-    candidates: shape.members.filter(({ candidate }) => candidate).map(({ name }) => name),
-    synchronous: synchronousRule(shape.synchronous),
+    candidates,
+    synchronous: { mode, k },
     ...(pgsqlMode(shape) === undefined ? {} : { repMode: pgsqlMode(shape), repModeConf: repModeConf(shape, member) }),
   };
 }
@@ -269,13 +273,6 @@ function pgsqlMode({ failover }: ClusterShape): "sync" | "async" | undefined {
   return failover.manager === "pacemaker" && failover.agent === "pgsql" ? failover.pgsql.rep_mode : undefined;
 }
 
-function synchronousRule(synchronous: Synchronous): { mode: "off" | "quorum" | "priority"; k: number } {
-  if (synchronous === "off") return { mode: "off", k: 0 };
-  return "quorum" in synchronous
-    ? { mode: "quorum", k: synchronous.quorum }
-    : { mode: "priority", k: synchronous.priority };
-}
-
 /** ssh checks the hosts of the other members by the keys that the stack file declares. */
 function renderKnownHosts(shape: ClusterShape, member: MemberDeclaration): string {
   return othersIn(shape, member)
@@ -290,14 +287,9 @@ function othersIn(shape: ClusterShape, member: MemberDeclaration): MemberDeclara
   return shape.members.filter((other) => other.name !== member.name);
 }
 
-/** Value of synchronous_standby_names: all candidates, the member itself included, so that it is the same everywhere. */
-export function synchronousStandbyNames(shape: Pick<ClusterShape, "members" | "synchronous">): string {
-  const { synchronous } = shape;
-  if (synchronous === "off") return "";
-  const names = shape.members.filter((member) => member.candidate).map((member) => `"${member.name}"`);
-  return "quorum" in synchronous
-    ? `ANY ${synchronous.quorum} (${names.join(", ")})`
-    : `FIRST ${synchronous.priority} (${names.join(", ")})`;
+/** Value of synchronous_standby_names on whoever is primary. */
+export function synchronousStandbyNames(shape: RuledShape): string {
+  return standbyNames(commitRule(shape));
 }
 
 export interface RoleSettings {

@@ -1,4 +1,5 @@
 import { accessDeclared, type ClusterAccess } from "../cluster/access.ts";
+import { withRulesAsSeen } from "../cluster/commitRules.ts";
 import { type Converged, converge } from "../cluster/converge.ts";
 import { createCluster } from "../cluster/create.ts";
 import {
@@ -22,7 +23,7 @@ import { underLock } from "../cluster/underLock.ts";
 import { UserError } from "../model/fault.ts";
 import { groupOf } from "../model/group.ts";
 import { type DeclaredGroup, diffGroup, type GroupState } from "../model/groupDiff.ts";
-import { isEmptyAndUnmarked, reachedMembers } from "../model/observation.ts";
+import { isEmptyAndUnmarked, type MemberObservation, reachedMembers } from "../model/observation.ts";
 import { namedPrimary } from "../model/observedPrimary.ts";
 import { planRejoins } from "../model/rejoin.ts";
 import { planText, reportText } from "../model/report.ts";
@@ -149,7 +150,7 @@ async function operate(
     case "finish":
       return afterRecovery(task, await finishUnfinished(access, lock, task, observations, context));
     case "switchover":
-      return switchover(context, access, lock, task, situation);
+      return switchover(context, access, lock, task, situation, observations);
     case "record":
     case "acknowledge":
       return { ...(await convergeObserved(context, access, lock, task, decision)), ...recordedAs(task, situation) };
@@ -203,11 +204,13 @@ async function switchover(
   lock: ClusterLock,
   task: Task,
   { from, to }: Extract<Situation, { kind: "switchover" }>,
+  observations: readonly MemberObservation[],
 ): Promise<Done> {
   const seen = task.recorded?.observed;
   if (seen?.kind !== "known")
     throw new UserError(`${task.declared.cluster}: the diff saw no primary; run \`pulumi up\` again.`);
-  context.info(reportText(await switchOver(access, from, to, seen, lock, context)));
+  const asSeen = withRulesAsSeen(access, from, observations);
+  context.info(reportText(await switchOver(asSeen, from, to, seen, lock, context)));
   const after = await observeMembers(access);
   const unsettled = diffGroup(task.declared, task.declared, { ...lookedAt(task, after), applied: undefined });
   // A member that is unhealthy still was so before: it is told with the result, and is the next one's work.
