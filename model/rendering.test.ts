@@ -217,7 +217,7 @@ it("role.conf in the steady state: whoever of the others is writable", () => {
 # who counts for synchronous commit; the same on every member, so that a promoted one keeps the rule
 synchronous_standby_names = 'ANY 1 ("pg1", "pg2", "pg3")'
 # where WAL comes from while this member is a standby
-primary_conninfo = 'host=203.0.113.12,203.0.113.13 port=5432,5432 user=replicator application_name=pg1 passfile=/etc/pgha/orders/pg1/passfile target_session_attrs=read-write connect_timeout=3 tcp_user_timeout=5000 keepalives_idle=5 keepalives_interval=2 keepalives_count=3'
+primary_conninfo = 'host=203.0.113.12,203.0.113.13 port=5432,5432 user=replicator application_name=pg1 passfile=/etc/pgha/orders/pg1/passfile target_session_attrs=read-write connect_timeout=3 tcp_user_timeout=2000 keepalives_idle=5 keepalives_interval=2 keepalives_count=3'
 # the primary keeps there what this member has not received yet
 primary_slot_name = 'pgha_pg1'
 # through a promotion: the new primary's timeline is followed
@@ -338,7 +338,7 @@ describe("role.conf", () => {
   it("follows one member, and retries at once, during a handover", () => {
     const text = renderRole(orders, pg1, { upstream: "pg3", synchronous: true, hurried: true });
     expect(value(text, "primary_conninfo")).toBe(
-      "primary_conninfo = 'host=203.0.113.13 port=5432 user=replicator application_name=pg1 passfile=/etc/pgha/orders/pg1/passfile connect_timeout=3 tcp_user_timeout=5000 keepalives_idle=5 keepalives_interval=2 keepalives_count=3'",
+      "primary_conninfo = 'host=203.0.113.13 port=5432 user=replicator application_name=pg1 passfile=/etc/pgha/orders/pg1/passfile connect_timeout=3 tcp_user_timeout=2000 keepalives_idle=5 keepalives_interval=2 keepalives_count=3'",
     );
     expect(value(text, "wal_retrieve_retry_interval")).toBe("wal_retrieve_retry_interval = 10ms");
   });

@@ -316,7 +316,11 @@ export function renderRole(shape: ClusterShape, member: MemberDeclaration, role:
 }
 
 /** A connection whose other end has lost its power is given up within seconds, not within the kernel's hours. */
-export const deadPeerOptions = "tcp_user_timeout=5000 keepalives_idle=5 keepalives_interval=2 keepalives_count=3";
+export const deadPeerOptions = deadPeerOptionsAfter(5000);
+
+function deadPeerOptionsAfter(milliseconds: number): string {
+  return `tcp_user_timeout=${milliseconds} keepalives_idle=5 keepalives_interval=2 keepalives_count=3`;
+}
 
 function isUnderPaf({ failover }: ClusterShape): boolean {
   return failover.manager === "pacemaker" && failover.agent === "paf";
@@ -345,7 +349,8 @@ export function primaryConninfo(shape: ClusterShape, member: MemberDeclaration, 
     `passfile=${memberPaths(shape.cluster, member.name).passfile}`,
     ...(upstream === "any" ? ["target_session_attrs=read-write"] : []),
     "connect_timeout=3",
-    deadPeerOptions,
+    // The walreceiver connects without heeding connect_timeout: after a failover this is for how long it tries the dead host first.
+    deadPeerOptionsAfter(2000),
     ...conninfoOption(shape),
   ].join(" ");
 }
