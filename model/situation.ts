@@ -120,9 +120,10 @@ const table: readonly Row[] = [
   },
   {
     when: ({ observed }) => observed.kind === "none",
-    decide: ({ cluster, relaxed = {} }) =>
+    decide: ({ cluster, managedClone, relaxed = {} }) =>
       stop(
         "no member is writable, and none is surely the primary.",
+        ...(managedClone === undefined ? [] : [promotesByItself]),
         ...waysOutOfRelaxed(relaxed),
         "`pulumi up` never promotes: it cannot know which writes you can do without.",
         `Choose the member with the newest data (the highest timeline below, and of those the furthest WAL). On its host: \`systemctl start ${memberPaths(cluster, "MEMBER").unit}\`,`,
@@ -293,6 +294,9 @@ function plannedSwitchover(from: string, to: string, applied: Applied | undefine
   };
 }
 
+const promotesByItself =
+  "Pacemaker promotes another member by itself, once no acknowledged row can be missing there: `crm_mon -1` and `journalctl -t pgha` on a host tell what it waits for.";
+
 /** Whoever has acknowledged rows that nobody else has is the only one that may be promoted. */
 function waysOutOfRelaxed(relaxed: Readonly<Record<string, string>>): string[] {
   const lines = Object.entries(relaxed).map(([member, text]) => `${member}: ${text}`);
@@ -327,12 +331,7 @@ function waysOutOfUnknown(
   const fenced = "that is your word that it is fenced: off, and never writable again";
   if (missing !== undefined) {
     const maintenance = `crm_resource --resource ${managedClone} --meta --set-parameter maintenance --parameter-value true`;
-    const managed =
-      managedClone === undefined
-        ? []
-        : [
-            "Pacemaker promotes another member by itself, once no acknowledged row can be missing there: `crm_mon -1` and `journalctl -t pgha` on a host tell what it waits for.",
-          ];
+    const managed = managedClone === undefined ? [] : [promotesByItself];
     const byHand =
       managedClone === undefined
         ? "To fail over by hand"
