@@ -60,6 +60,8 @@ export interface SshServer {
   readonly commands: readonly string[];
   /** How many sessions were refused so far because of `maxSessions`. */
   refusedSessions(): number;
+  /** How many are open now. */
+  sessions(): number;
   /** The most sessions that were open at the same time. */
   mostSessions(): number;
   /** Cuts every connection, as a network failure does. */
@@ -158,6 +160,7 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
     userKey,
     logins: () => count.logins,
     commands,
+    sessions: () => count.sessions,
     mostSessions: () => count.mostSessions,
     refusedSessions: () => count.refusedSessions,
     cut() {
