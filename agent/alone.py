@@ -17,22 +17,21 @@ def record_seen(member):
 def recorded_nodes(member):
     """The nodes that alone may be promoted, by Pacemaker's configuration; as it lies on the disk where Pacemaker does not run;
     None where it cannot be read."""
-    if unit_state("pacemaker.service")[0] in AT_REST:
-        text = read_text(CIB_FILE)
-        return named_nodes(text, member["relax"]["attribute"]) if text is not None else []
     text = nodes_configured()
     return None if text is None else named_nodes(text, member["relax"]["attribute"])
 
 
 def recorded_since(attribute):
     """By node that has it: its value. crm_mon would not tell it of a node that is off."""
-    text = read_text(CIB_FILE) if unit_state("pacemaker.service")[0] in AT_REST else nodes_configured()
-    found = configured_attributes(text or "")
+    found = configured_attributes(nodes_configured() or "")
     return {node: attributes[attribute] for node, attributes in found if attribute in attributes}
 
 
 def nodes_configured():
-    """What Pacemaker's configuration says of its nodes; None where it cannot be read."""
+    """What Pacemaker's configuration says of its nodes; as it lies on the disk where Pacemaker does not run, nothing where there
+    is none; None where it cannot be read."""
+    if unit_state("pacemaker.service")[0] in AT_REST:
+        return read_text(CIB_FILE) or ""
     try:
         code, text = run(["cibadmin", "--query", "--scope", "nodes"], 5)
     except (OSError, subprocess.TimeoutExpired):

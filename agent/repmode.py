@@ -96,7 +96,7 @@ def data_status(member, node):
     """History as the agent keeps it; "" where it never was written, None where it cannot be read. crm_mon would not tell it of
     a node that is off."""
     text = nodes_configured()
-    return None if text is None else node_value(text, node, member["resource"].removesuffix("-clone") + "-data-status") or ""
+    return None if text is None else node_value(text, node, own_attribute(member, "data-status")) or ""
 
 
 def relax_refusal(member):

@@ -11,6 +11,7 @@ import {
   standbyNames,
 } from "../model/commitRule.ts";
 import type { Group } from "../model/group.ts";
+import { readJson } from "../model/json.ts";
 import { memberPaths } from "../model/names.ts";
 import type { MemberObservation } from "../model/observation.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
@@ -35,7 +36,7 @@ export function rulesSeen(group: Group, observations: readonly MemberObservation
     const laid = /^synchronous_standby_names = '(.*)'$/m.exec(role)?.[1];
     // Whoever takes a running primary's rule away for a time sees to it that nobody else is promoted then.
     const live = seen.postgres?.settings.synchronous_standby_names?.setting || undefined;
-    const elector = electorSchema.safeParse(parsedJson(description)).data;
+    const elector = electorSchema.safeParse(readJson(description)).data;
     return {
       member: seen.member,
       reached: true,
@@ -43,14 +44,6 @@ export function rulesSeen(group: Group, observations: readonly MemberObservation
       elections: elector && { ...elector.synchronous, candidates: elector.candidates },
     };
   });
-}
-
-function parsedJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** How the cluster comes to its declared rule. Undefined where nobody is elected: then nothing has an order. */

@@ -146,7 +146,7 @@ function hasLeftovers({ local: { marker } }: ReachedMember): boolean {
  * Every file of these members. By which rule somebody is promoted lies on all of them before any of them acknowledges by
  * another one.
  */
-export async function layFiles(
+async function layFiles(
   access: ClusterAccess,
   observations: readonly ReachedMember[],
   replicationPassword: string,

@@ -80,13 +80,13 @@ function problemOf(
   if (!postgres.inRecovery) return "writable although it is not the primary";
   const receiver = postgres.walReceiver;
   if (receiver?.status !== "streaming") return "does not stream";
-  if (isSentNothing(primary.name, member, observations)) {
+  const seenPrimary = reachedMembers(observations).find((seen) => seen.member === primary.name);
+  if (seenPrimary !== undefined && isSentNothing(seenPrimary, member)) {
     return `is connected to ${primary.name} and is sent nothing: the logs of both say why`;
   }
   if (receiver.senderHost !== primary.replicationAddress || receiver.senderPort !== primary.port) {
     return `streams from ${receiver.senderHost}:${receiver.senderPort}, not from ${primary.name}`;
   }
-  const seenPrimary = reachedMembers(observations).find((seen) => seen.member === primary.name);
   if (seenPrimary !== undefined) {
     if (arePromotedApart(observation, seenPrimary)) return promotedApartText(observation, seenPrimary);
     if (!isStreamingTimelineOf(seenPrimary, observation)) {
@@ -152,9 +152,8 @@ function slotsOfNobody(group: Group, member: string, slots: readonly Slot[]): Sl
  * A receiver shows as streaming from its start, before the primary has agreed: one that asks for WAL that the primary has
  * not written stays so, where its own WAL ends within a record. The primary's sender tells.
  */
-function isSentNothing(primary: string, member: string, observations: readonly MemberObservation[]): boolean {
-  const seen = reachedMembers(observations).find((one) => one.member === primary);
-  const senders = seen?.postgres?.walSenders.filter(({ name }) => name === member) ?? [];
+function isSentNothing(primary: ReachedMember, member: string): boolean {
+  const senders = primary.postgres?.walSenders.filter(({ name }) => name === member) ?? [];
   return senders.length > 0 && senders.every(({ state }) => state === "startup");
 }
 

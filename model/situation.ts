@@ -330,18 +330,16 @@ function waysOutOfUnknown(
   if (Object.keys(relaxed).length > 0) return [...waysOutOfRelaxed(relaxed), ...start];
   const fenced = "that is your word that it is fenced: off, and never writable again";
   if (missing !== undefined) {
-    const maintenance = `crm_resource --resource ${managedClone} --meta --set-parameter maintenance --parameter-value true`;
-    const managed = managedClone === undefined ? [] : [promotesByItself];
     const byHand =
       managedClone === undefined
-        ? "To fail over by hand"
-        : `To fail over by hand all the same: first \`${maintenance}\`, then`;
+        ? "To fail over by hand:"
+        : `To fail over by hand all the same: first \`crm_resource --resource ${managedClone} --meta --set-parameter maintenance --parameter-value true\`, then`;
     const away = `${missing.unread.join(" and ")} ${missing.unread.length === 1 ? "is off and stays" : "are off and stay"} off`;
     return [
       ...start,
       bringBack,
-      ...managed,
-      `${byHand}${managedClone === undefined ? ":" : ""} make sure that ${away}; then \`select pg_promote()\` in psql (\`su postgres -c psql\`) on the standby`,
+      ...(managedClone === undefined ? [] : [promotesByItself]),
+      `${byHand} make sure that ${away}; then \`select pg_promote()\` in psql (\`su postgres -c psql\`) on the standby`,
       "with the newest data (of those on the highest timeline the one with the furthest `select pg_last_wal_receive_lsn()`), then `pulumi up`.",
       `To go on without one for good: take it out of members: (${fenced}).`,
     ];

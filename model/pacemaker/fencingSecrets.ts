@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Fault } from "../fault.ts";
+import { readJson } from "../json.ts";
 import type { PacemakerDeclaration } from "./declaration.ts";
 
 const schema = z.record(z.string(), z.string().min(1));
@@ -38,12 +39,4 @@ export function parseFencingSecrets(
         remedy: how.replace("KEY", key),
       })),
   };
-}
-
-function readJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

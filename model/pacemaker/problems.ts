@@ -1,7 +1,7 @@
 import type { DeclaredPacemaker } from "./clusterState.ts";
 import { pacemakerProblems } from "./explain.ts";
 import { brokenRings } from "./rings.ts";
-import { parseStatus, type RunningStatus } from "./status.ts";
+import { type RunningStatus, runningStatus } from "./status.ts";
 
 /** What one node's crm_mon and corosync-cfgtool printed; undefined where nobody answered. */
 export interface NodeAnswer {
@@ -15,7 +15,7 @@ export function clusterProblems(
   declared: Pick<DeclaredPacemaker, "nodes" | "clones" | "groups" | "fencing">,
   answers: readonly NodeAnswer[],
 ): string[] {
-  const statuses = answers.flatMap(({ status }) => runningStatus(status));
+  const statuses = answers.flatMap(({ status }) => runningStatus(status) ?? []);
   const status = statuses.find(({ quorum }) => quorum) ?? statuses[0];
   const own = [
     ...Object.values(declared.clones).map(({ resource }) => resource),
@@ -27,13 +27,6 @@ export function clusterProblems(
     ...(status === undefined ? [] : pacemakerProblems(withoutMaintenance(status), own)),
     ...brokenRings(declared.nodes, Object.fromEntries(said)),
   ];
-}
-
-/** A `crm_mon` that was cut off says nothing. */
-function runningStatus(text: string | undefined): RunningStatus[] {
-  if (text === undefined || !text.includes("</pacemaker-result>")) return [];
-  const status = parseStatus(text);
-  return status.running ? [status] : [];
 }
 
 function withoutMaintenance(status: RunningStatus): RunningStatus {

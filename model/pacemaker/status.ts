@@ -139,11 +139,17 @@ export function parseStatus(text: string): PacemakerStatus {
   };
 }
 
+/** The same of a `crm_mon` that may have been cut off; undefined where no Pacemaker answered. */
+export function runningStatus(text: string | undefined): RunningStatus | undefined {
+  if (text === undefined || !text.includes("</pacemaker-result>")) return undefined;
+  const status = parseStatus(text);
+  return status.running ? status : undefined;
+}
+
 /** Does a Pacemaker run there that is more than the one node without resources which Debian's packages start? By what `statusCommand` printed. */
 export function hasWork(text: string | undefined): boolean {
-  if (text === undefined || !text.includes("</pacemaker-result>")) return false;
-  const status = parseStatus(text);
-  return status.running && (status.nodes.length > 1 || status.resources.length > 0);
+  const status = runningStatus(text);
+  return status !== undefined && (status.nodes.length > 1 || status.resources.length > 0);
 }
 
 function reasonOf(root: XmlElement, disconnected: XmlElement | undefined): string {

@@ -1,30 +1,19 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
 import { waitUntilStreaming } from "../support/byHand.ts";
 import { onHost, scriptOnHost, sql } from "../support/labStack.ts";
-import {
-  declarePacemakerCluster,
-  expectRoles,
-  openPacemakerLab,
-  waitUntilPromoted,
-  waitUntilRunning,
-} from "../support/pacemaker.ts";
+import { expectRoles, setUpPacemakerCluster, waitUntilPromoted, waitUntilRunning } from "../support/pacemaker.ts";
 import { expectExit, expectNothingLeft, expectSafe, type TestCluster } from "../support/testCluster.ts";
 
 /* A primary whose host died comes back by itself (failover.autoRejoin); the tests go on from each other. */
 let lab: Lab;
 let cluster: TestCluster;
 
-beforeAll(async () => {
-  lab = await openPacemakerLab(3);
-  cluster = await declarePacemakerCluster(lab, "autorejoin");
+setUpPacemakerCluster(3, "autorejoin", async (opened) => {
+  cluster = opened;
+  lab = opened.lab;
   await cluster.declare("failover", { manager: "pacemaker", autoRejoin: true });
-  expectExit(await cluster.stack.up(), 0);
-});
-afterAll(async () => {
-  await cluster?.close();
-  await lab?.down();
 });
 
 /** What the host said of its own return, newest last. */

@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
-import { declarePacemakerCluster, holders, openPacemakerLab, pacemakerStatus } from "../support/pacemaker.ts";
+import { holders, pacemakerStatus, secondVirtualIp, setUpPacemakerCluster } from "../support/pacemaker.ts";
 import {
   expectAsDeclared,
   type Measured,
@@ -17,14 +17,9 @@ let lab: Lab;
 let cluster: TestCluster;
 const hosts = ["pg1", "pg2", "pg3"];
 
-beforeAll(async () => {
-  lab = await openPacemakerLab(3);
-  cluster = await declarePacemakerCluster(lab, "changes");
-  expectExit(await cluster.stack.up(), 0);
-});
-afterAll(async () => {
-  await cluster?.close();
-  await lab?.down();
+setUpPacemakerCluster(3, "changes", (opened) => {
+  cluster = opened;
+  lab = opened.lab;
 });
 
 /** When every server was started, and on which timeline it is. */
@@ -105,7 +100,7 @@ test("a virtual IP without its interface's name, which is found by the network, 
 
 test("another virtual IP takes the place of the old one: only the address changes", async (context) => {
   const before = await runs();
-  const other = lab.virtualIp.replace(/\d+$/, (last) => String(Number(last) + 1));
+  const other = secondVirtualIp(lab);
   const observed = await cluster.observeWrites();
   await cluster.declare("virtualIps", { primary: { address: `${other}/26`, nic: "host0" } });
   expectExit(await cluster.stack.up(), 0);

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
-import { onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
+import { startTimes } from "../support/byHand.ts";
+import { onHost, plain, scriptOnHost } from "../support/labStack.ts";
 import { declarePacemakerCluster, openPacemakerLab } from "../support/pacemaker.ts";
 import { expectExit, type TestCluster } from "../support/testCluster.ts";
 
@@ -42,10 +43,6 @@ async function places(): Promise<string[]> {
   return [...promoted.map((line) => line.trim()), ...owners.filter((owner) => owner !== "")];
 }
 
-function startTimes(): Promise<string[]> {
-  return Promise.all(names.map((name) => sql(lab, name, "select pg_postmaster_start_time()")));
-}
-
 async function expectNoChanges(): Promise<void> {
   expectExit(await cluster.stack.preview("--expect-no-changes"), 0);
 }
@@ -79,7 +76,7 @@ test("Corosync and Pacemaker come over a running cluster and take it over as it 
 });
 
 test("what was changed by hand is shown in Pacemaker's words and put right without a restart; what is not ours stays", async () => {
-  const started = await startTimes();
+  const started = await startTimes(lab, names);
   await scriptOnHost(
     lab,
     "pg2",
@@ -121,7 +118,7 @@ test("what was changed by hand is shown in Pacemaker's words and put right witho
   ]);
   expectExit(await cluster.stack.up(), 0);
   await expectNoChanges();
-  expect(await startTimes()).toEqual(started);
+  expect(await startTimes(lab, names)).toEqual(started);
   expect(await places()).toEqual(["resource pgha-orders-clone is running on: pg1 Promoted", "address on pg1"]);
   expect(await onHost(lab, "pg3", ["crm_resource", "--locate", "--resource", "web"])).toContain("is running on");
   expect(await onHost(lab, "pg2", ["systemctl", "is-enabled", "pacemaker"])).toBe("enabled");
@@ -129,16 +126,16 @@ test("what was changed by hand is shown in Pacemaker's words and put right witho
 
 test("another detection is taken over by the running Corosync of every host", async () => {
   await cluster.stack.edit(["pgha:pacemaker", "main", "detection"], "wide");
-  const started = await startTimes();
+  const started = await startTimes(lab, names);
   expectExit(await cluster.stack.up(), 0);
   const tokens = names.map((name) => onHost(lab, name, ["corosync-cmapctl", "-g", "totem.token"]));
   expect(await Promise.all(tokens)).toEqual(names.map(() => "totem.token (u32) = 10000"));
-  expect(await startTimes()).toEqual(started);
+  expect(await startTimes(lab, names)).toEqual(started);
   await expectNoChanges();
 });
 
 test("with others' resources in it, it is not taken away; without, the addresses go and the instances run on", async () => {
-  const started = await startTimes();
+  const started = await startTimes(lab, names);
   const refused = await cluster.stack.destroy();
   expectExit(refused, 1);
   expect(plain(refused.output)).toContain("found resources of others in this Pacemaker cluster (web)");
@@ -159,6 +156,6 @@ test("with others' resources in it, it is not taken away; without, the addresses
       ),
     ).toBe("inactive\ninactive\nls: cannot access '/etc/corosync/corosync.conf': No such file or directory\n0");
   }
-  expect(await startTimes()).toEqual(started);
+  expect(await startTimes(lab, names)).toEqual(started);
   expect(await cluster.roles()).toEqual(["pg1 f 1", "pg2 t 1", "pg3 t 1"]);
 });

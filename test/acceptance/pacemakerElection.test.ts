@@ -1,23 +1,18 @@
-import { afterAll, beforeAll, test } from "vitest";
+import { test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
 import { waitUntilStreaming } from "../support/byHand.ts";
 import { onHost, scriptOnHost } from "../support/labStack.ts";
-import { declarePacemakerCluster, names, openPacemakerLab, waitUntilPromoted } from "../support/pacemaker.ts";
-import { expectExit, expectSafe, type TestCluster } from "../support/testCluster.ts";
+import { names, setUpPacemakerCluster, waitUntilPromoted } from "../support/pacemaker.ts";
+import { expectSafe, type TestCluster } from "../support/testCluster.ts";
 
 /* Who is promoted by Pacemaker, and who is not, where it matters: the tests go on from each other. */
 let lab: Lab;
 let cluster: TestCluster;
 
-beforeAll(async () => {
-  lab = await openPacemakerLab(3);
-  cluster = await declarePacemakerCluster(lab, "election");
-  expectExit(await cluster.stack.up(), 0);
-});
-afterAll(async () => {
-  await cluster?.close();
-  await lab?.down();
+setUpPacemakerCluster(3, "election", (opened) => {
+  cluster = opened;
+  lab = opened.lab;
 });
 
 const unit = (member: string) => `pgha-orders-${member}.service`;

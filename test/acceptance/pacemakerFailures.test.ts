@@ -1,10 +1,10 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
 import { waitUntilStreaming } from "../support/byHand.ts";
 import { dataDirectory } from "../support/handoverMoments.ts";
 import { onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
-import { address, declarePacemakerCluster, names, openPacemakerLab, pacemakerStatus } from "../support/pacemaker.ts";
+import { address, names, pacemakerStatus, setUpPacemakerCluster } from "../support/pacemaker.ts";
 import { expectAsDeclared, ownersIn, serversIn, underWrites } from "../support/pacemakerProof.ts";
 import { expectExit, type TestCluster } from "../support/testCluster.ts";
 
@@ -12,14 +12,9 @@ import { expectExit, type TestCluster } from "../support/testCluster.ts";
 let lab: Lab;
 let cluster: TestCluster;
 
-beforeAll(async () => {
-  lab = await openPacemakerLab(3);
-  cluster = await declarePacemakerCluster(lab, "failures");
-  expectExit(await cluster.stack.up(), 0);
-});
-afterAll(async () => {
-  await cluster?.close();
-  await lab?.down();
+setUpPacemakerCluster(3, "failures", (opened) => {
+  cluster = opened;
+  lab = opened.lab;
 });
 
 /** Waits until Pacemaker counts at least so many failures of this resource on this node. */

@@ -1,18 +1,12 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { startBoard, stopBoard } from "../../lab/board.ts";
 import type { Lab } from "../../lab/lab.ts";
 import { labNames } from "../../lab/names.ts";
 import { waitFor } from "../../lab/shell.ts";
 import { promotedNodes } from "../../model/pacemaker/status.ts";
 import { plain } from "../support/labStack.ts";
-import {
-  declarePacemakerCluster,
-  names,
-  openPacemakerLab,
-  pacemakerStatus,
-  waitUntilPromoted,
-} from "../support/pacemaker.ts";
+import { names, pacemakerStatus, setUpPacemakerCluster, waitUntilPromoted } from "../support/pacemaker.ts";
 import {
   comeBack,
   fencingOf,
@@ -22,20 +16,15 @@ import {
   serversIn,
   underWrites,
 } from "../support/pacemakerProof.ts";
-import { expectExit, type TestCluster } from "../support/testCluster.ts";
+import type { TestCluster } from "../support/testCluster.ts";
 
 /* Fence devices that do not do what they are asked for. */
 let lab: Lab;
 let cluster: TestCluster;
 
-beforeAll(async () => {
-  lab = await openPacemakerLab(3);
-  cluster = await declarePacemakerCluster(lab, "fencing");
-  expectExit(await cluster.stack.up(), 0);
-});
-afterAll(async () => {
-  await cluster?.close();
-  await lab?.down();
+setUpPacemakerCluster(3, "fencing", (opened) => {
+  cluster = opened;
+  lab = opened.lab;
 });
 
 /** How long nobody can be fenced: longer than Pacemaker tries by itself without being asked again. */

@@ -1,16 +1,9 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { standsBackSince } from "../../model/pacemaker/view.ts";
 import { holdReceiver, holdShutdown, switchUntil, waitForPrimary } from "../support/handoverMoments.ts";
 import { killTree, plain } from "../support/labStack.ts";
-import {
-  declarePacemakerCluster,
-  expectRoles,
-  holders,
-  names,
-  openPacemakerLab,
-  pacemakerStatus,
-} from "../support/pacemaker.ts";
+import { expectRoles, holders, names, pacemakerStatus, setUpPacemakerCluster } from "../support/pacemaker.ts";
 import {
   ageLocks,
   clusterName,
@@ -27,15 +20,12 @@ let lab: Lab;
 let cluster: TestCluster;
 let observed: Observed;
 
-beforeAll(async () => {
-  lab = await openPacemakerLab(3);
-  cluster = await declarePacemakerCluster(lab, "pacemaker-handover");
-  expectExit(await cluster.stack.up(), 0);
-  observed = await cluster.observeWrites({ virtualIp: lab.virtualIp });
+setUpPacemakerCluster(3, "pacemaker-handover", (opened) => {
+  cluster = opened;
+  lab = opened.lab;
 });
-afterAll(async () => {
-  await cluster?.close();
-  await lab?.down();
+beforeAll(async () => {
+  observed = await cluster.observeWrites({ virtualIp: lab.virtualIp });
 });
 
 async function expectManaged(primary: string): Promise<void> {

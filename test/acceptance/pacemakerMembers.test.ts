@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
-import { onHost, sql } from "../support/labStack.ts";
+import { startTimes } from "../support/byHand.ts";
+import { onHost } from "../support/labStack.ts";
 import {
   declarePacemakerCluster,
   openPacemakerLab,
@@ -36,10 +37,6 @@ afterAll(async () => {
   await lab?.down();
 });
 
-function startTimes(): Promise<string[]> {
-  return Promise.all(three.map((name) => sql(lab, name, "select pg_postmaster_start_time()")));
-}
-
 /** "1 pg1": number and name of every node, as Pacemaker on this host knows them. */
 async function nodesKnownTo(host: string): Promise<string[]> {
   const text = await onHost(lab, host, ["crm_node", "--list"]);
@@ -56,21 +53,21 @@ async function expectAsDeclared(members: readonly string[]): Promise<void> {
 }
 
 test("a host that comes joins Corosync with a number of its own, and nobody is restarted", async () => {
-  const started = await startTimes();
+  const started = await startTimes(lab, three);
   await cluster.stack.edit([...devices, "board-pg4"], device);
   await cluster.stack.edit(["pgha:clusters", "orders", "members", "pg4"], {});
   expectExit(await cluster.stack.up(), 0);
   expect(await nodesKnownTo("pg4")).toEqual(["1 pg1", "2 pg2", "3 pg3", "4 pg4"]);
   await expectAsDeclared([...three, "pg4"]);
-  expect(await startTimes()).toEqual(started);
+  expect(await startTimes(lab, three)).toEqual(started);
 });
 
 test("a host that goes leaves Corosync, and nobody is restarted or waits for it", async () => {
-  const started = await startTimes();
+  const started = await startTimes(lab, three);
   await cluster.stack.edit([...devices, "board-pg4"], undefined);
   await cluster.stack.edit(["pgha:clusters", "orders", "members", "pg4"], undefined);
   expectExit(await cluster.stack.up(), 0);
   expect(await nodesKnownTo("pg1")).toEqual(["1 pg1", "2 pg2", "3 pg3"]);
   await expectAsDeclared(three);
-  expect(await startTimes()).toEqual(started);
+  expect(await startTimes(lab, three)).toEqual(started);
 });

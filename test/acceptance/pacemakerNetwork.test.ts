@@ -1,14 +1,9 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
 import { onHost, plain } from "../support/labStack.ts";
-import {
-  declarePacemakerCluster,
-  openPacemakerLab,
-  waitUntilPromoted,
-  waitUntilRunning,
-} from "../support/pacemaker.ts";
+import { setUpPacemakerCluster, waitUntilPromoted, waitUntilRunning } from "../support/pacemaker.ts";
 import {
   adoptPrimary,
   boardOrders,
@@ -28,15 +23,15 @@ let lab: Lab;
 let cluster: TestCluster;
 const hosts = ["pg1", "pg2", "pg3"];
 
-beforeAll(async () => {
-  lab = await openPacemakerLab(3);
-  cluster = await declarePacemakerCluster(lab, "network", { corosync: { rings: ["cluster", "replication"] } });
-  expectExit(await cluster.stack.up(), 0);
-});
-afterAll(async () => {
-  await cluster?.close();
-  await lab?.down();
-});
+setUpPacemakerCluster(
+  3,
+  "network",
+  (opened) => {
+    cluster = opened;
+    lab = opened.lab;
+  },
+  { corosync: { rings: ["cluster", "replication"] } },
+);
 
 /** How long a failure lasts, so that everything which would come of it has come. */
 const lasting = 60_000;

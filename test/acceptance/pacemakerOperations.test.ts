@@ -1,13 +1,12 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
-import { unit, waitUntilStreaming } from "../support/byHand.ts";
-import { onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
+import { startTimes, unit, waitUntilStreaming } from "../support/byHand.ts";
+import { onHost, plain, scriptOnHost } from "../support/labStack.ts";
 import {
-  declarePacemakerCluster,
   names,
-  openPacemakerLab,
   pacemakerStatus,
+  setUpPacemakerCluster,
   waitUntilPromoted,
   waitUntilRunning,
 } from "../support/pacemaker.ts";
@@ -18,21 +17,12 @@ import { expectExit, type TestCluster } from "../support/testCluster.ts";
 let lab: Lab;
 let cluster: TestCluster;
 
-beforeAll(async () => {
-  lab = await openPacemakerLab(2);
-  cluster = await declarePacemakerCluster(lab, "operations");
-  expectExit(await cluster.stack.up(), 0);
-});
-afterAll(async () => {
-  await cluster?.close();
-  await lab?.down();
+setUpPacemakerCluster(2, "operations", (opened) => {
+  cluster = opened;
+  lab = opened.lab;
 });
 
 const members = ["pg1", "pg2"];
-
-function startTimes(): Promise<string[]> {
-  return Promise.all(members.map((name) => sql(lab, name, "select pg_postmaster_start_time()")));
-}
 
 /** "monitor 5s 12s Promoted demote" */
 async function configuredOperations(): Promise<string[]> {
@@ -66,7 +56,7 @@ const looksAt = (promoted: object) => ({
 });
 
 test("limits, intervals, stickiness and threshold are changed while writes go on; what is changed by hand is put right", async (context) => {
-  const started = await startTimes();
+  const started = await startTimes(lab, members);
   const verdict = await underWrites(cluster, context, async () => {
     await cluster.declare("failover", {
       manager: "pacemaker",
@@ -115,7 +105,7 @@ test("limits, intervals, stickiness and threshold are changed while writes go on
     expectExit(await cluster.stack.up(), 0);
     await expectAsDeclared(cluster, "pg1");
   });
-  expect(await startTimes()).toEqual(started);
+  expect(await startTimes(lab, members)).toEqual(started);
   expect(serversIn(verdict)).toEqual(["pg1"]);
 });
 
@@ -153,7 +143,7 @@ test("under the agent pgsql they are declared and changed alike", async () => {
   await cluster.declare("failover", { ...looksAt({}), agent: "pgsql" });
   expectExit(await cluster.stack.up(), 0);
   await expectAsDeclared(cluster, primary);
-  const started = await startTimes();
+  const started = await startTimes(lab, members);
   await cluster.declare("failover", {
     ...looksAt({ interval: "7s", timeout: "40s", onFail: "fence" }),
     agent: "pgsql",
@@ -163,5 +153,5 @@ test("under the agent pgsql they are declared and changed alike", async () => {
   const looked = async () => (await looks(primary)).includes("7000") || undefined;
   await waitFor(`Pacemaker to look at ${primary} every 7 s`, 30, looked, 500);
   await expectAsDeclared(cluster, primary);
-  expect(await startTimes()).toEqual(started);
+  expect(await startTimes(lab, members)).toEqual(started);
 });

@@ -1,14 +1,13 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
 import { waitUntilStreaming } from "../support/byHand.ts";
 import { onHost, scriptOnHost, sql } from "../support/labStack.ts";
 import {
-  declarePacemakerCluster,
   expectRoles,
   names,
-  openPacemakerLab,
+  setUpPacemakerCluster,
   waitUntilPromoted,
   waitUntilSettled,
 } from "../support/pacemaker.ts";
@@ -19,16 +18,11 @@ import { expectExit, expectSafe, type TestCluster } from "../support/testCluster
 let lab: Lab;
 let cluster: TestCluster;
 
-beforeAll(async () => {
-  lab = await openPacemakerLab(2);
-  cluster = await declarePacemakerCluster(lab, "pgsql");
+setUpPacemakerCluster(2, "pgsql", async (opened) => {
+  cluster = opened;
+  lab = opened.lab;
   await cluster.declare("synchronous", { priority: 1 });
   await cluster.declare("failover", { manager: "pacemaker", agent: "pgsql" });
-  expectExit(await cluster.stack.up(), 0);
-});
-afterAll(async () => {
-  await cluster?.close();
-  await lab?.down();
 });
 
 const lock = `${names.agentDirectory}/PGSQL.lock`;

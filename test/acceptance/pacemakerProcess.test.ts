@@ -1,25 +1,25 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
 import { waitUntilStreaming } from "../support/byHand.ts";
 import { scriptOnHost } from "../support/labStack.ts";
-import { declarePacemakerCluster, names, openPacemakerLab } from "../support/pacemaker.ts";
+import { names, setUpPacemakerCluster } from "../support/pacemaker.ts";
 import { expectAsDeclared, ownersIn, seconds, serversIn, underWrites } from "../support/pacemakerProof.ts";
-import { expectExit, type TestCluster } from "../support/testCluster.ts";
+import type { TestCluster } from "../support/testCluster.ts";
 
 /* A primary whose process or disk fails while its host lives; the tests go on from each other. */
 let lab: Lab;
 let cluster: TestCluster;
 
-beforeAll(async () => {
-  lab = await openPacemakerLab(3, { dataVolumeMegabytes: 500 });
-  cluster = await declarePacemakerCluster(lab, "process");
-  expectExit(await cluster.stack.up(), 0);
-});
-afterAll(async () => {
-  await cluster?.close();
-  await lab?.down();
-});
+setUpPacemakerCluster(
+  3,
+  "process",
+  (opened) => {
+    cluster = opened;
+    lab = opened.lab;
+  },
+  { wish: { dataVolumeMegabytes: 500 } },
+);
 
 /** The process that lets clients in. */
 function postmaster(member: string): Promise<string> {

@@ -10,6 +10,7 @@ import {
   holders,
   openPacemakerLab,
   pacemakerStatus,
+  secondVirtualIp,
   waitUntilPromoted,
   waitUntilRunning,
 } from "../support/pacemaker.ts";
@@ -23,7 +24,7 @@ let readers: string;
 
 beforeAll(async () => {
   lab = await openPacemakerLab(3);
-  readers = lab.virtualIp.replace(/\d+$/, (last) => String(Number(last) + 1));
+  readers = secondVirtualIp(lab);
   const devices = boardDevices(lab.board, lab.hosts);
   cluster = await declarePacemakerCluster(lab, "readers", {
     corosync: {

@@ -1,12 +1,11 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { waitUntilStreaming } from "../support/byHand.ts";
 import { scriptOnHost, sql } from "../support/labStack.ts";
 import {
-  declarePacemakerCluster,
   names,
-  openPacemakerLab,
   pacemakerStatus,
+  setUpPacemakerCluster,
   waitUntilPromoted,
   waitUntilRunning,
 } from "../support/pacemaker.ts";
@@ -17,15 +16,10 @@ import { expectExit, type TestCluster } from "../support/testCluster.ts";
 let lab: Lab;
 let cluster: TestCluster;
 
-beforeAll(async () => {
-  lab = await openPacemakerLab(3);
-  cluster = await declarePacemakerCluster(lab, "recovery");
+setUpPacemakerCluster(3, "recovery", async (opened) => {
+  cluster = opened;
+  lab = opened.lab;
   await cluster.declare("parameters", { max_wal_size: "4GB", checkpoint_timeout: "1h" });
-  expectExit(await cluster.stack.up(), 0);
-});
-afterAll(async () => {
-  await cluster?.close();
-  await lab?.down();
 });
 
 test("a primary that would recover for longer than a failover takes is fenced, and a standby is promoted", async (context) => {

@@ -1,13 +1,12 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
 import { waitUntilStreaming } from "../support/byHand.ts";
 import { onHost, scriptOnHost, sql } from "../support/labStack.ts";
 import {
-  declarePacemakerCluster,
   expectRoles,
   names,
-  openPacemakerLab,
+  setUpPacemakerCluster,
   waitUntilPromoted,
   waitUntilRunning,
 } from "../support/pacemaker.ts";
@@ -18,16 +17,13 @@ let lab: Lab;
 let cluster: TestCluster;
 let observed: Observed;
 
-beforeAll(async () => {
-  lab = await openPacemakerLab(3);
-  cluster = await declarePacemakerCluster(lab, "relax");
+setUpPacemakerCluster(3, "relax", async (opened) => {
+  cluster = opened;
+  lab = opened.lab;
   await cluster.declare("synchronous", { quorum: 1, onLoss: "relax", relaxAfter: "10s" });
-  expectExit(await cluster.stack.up(), 0);
-  observed = await cluster.observeWrites({ virtualIp: lab.virtualIp });
 });
-afterAll(async () => {
-  await cluster?.close();
-  await lab?.down();
+beforeAll(async () => {
+  observed = await cluster.observeWrites({ virtualIp: lab.virtualIp });
 });
 
 const standbys = ["pg2", "pg3"];

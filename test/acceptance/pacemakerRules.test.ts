@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
+import { startTimes } from "../support/byHand.ts";
 import { onHost, sql } from "../support/labStack.ts";
-import { declarePacemakerCluster, openPacemakerLab } from "../support/pacemaker.ts";
+import { setUpPacemakerCluster } from "../support/pacemaker.ts";
 import { expectAsDeclared, underWrites } from "../support/pacemakerProof.ts";
 import { expectExit, type TestCluster } from "../support/testCluster.ts";
 
@@ -10,19 +11,10 @@ let lab: Lab;
 let cluster: TestCluster;
 const three = ["pg1", "pg2", "pg3"];
 
-beforeAll(async () => {
-  lab = await openPacemakerLab(3);
-  cluster = await declarePacemakerCluster(lab, "rules");
-  expectExit(await cluster.stack.up(), 0);
+setUpPacemakerCluster(3, "rules", (opened) => {
+  cluster = opened;
+  lab = opened.lab;
 });
-afterAll(async () => {
-  await cluster?.close();
-  await lab?.down();
-});
-
-function startTimes(): Promise<string[]> {
-  return Promise.all(three.map((name) => sql(lab, name, "select pg_postmaster_start_time()")));
-}
 
 test("commits that wait for two standbys and then for one again: promotions are decided by a rule that fits, under writes", async ({
   task,
@@ -34,7 +26,7 @@ test("commits that wait for two standbys and then for one again: promotions are 
     );
     return [setting.slice(0, 5), ...elections.map((text) => text.at(-1))];
   };
-  const started = await startTimes();
+  const started = await startTimes(lab, three);
   await underWrites(cluster, { task }, async () => {
     for (const quorum of [2, 1]) {
       await cluster.declare("synchronous", { quorum });
@@ -45,7 +37,7 @@ test("commits that wait for two standbys and then for one again: promotions are 
       expectExit(await cluster.stack.preview("--expect-no-changes"), 0);
     }
   });
-  expect(await startTimes()).toEqual(started);
+  expect(await startTimes(lab, three)).toEqual(started);
   await expectAsDeclared(cluster, "pg1");
 });
 

@@ -11,6 +11,7 @@ import {
   names,
   openPacemakerLab,
   pacemakerStatus,
+  secondVirtualIp,
   waitUntilRunning,
 } from "../support/pacemaker.ts";
 import { ownersIn, seconds, serversIn, waitUntilOnline } from "../support/pacemakerProof.ts";
@@ -27,7 +28,7 @@ const billingPort = 5433;
 beforeAll(async () => {
   lab = await openPacemakerLab(3);
   cluster = await declarePacemakerCluster(lab, "sharing");
-  billingIp = lab.virtualIp.replace(/\d+$/, (last) => String(Number(last) + 1));
+  billingIp = secondVirtualIp(lab);
   await cluster.stack.edit(["pgha:clusters", "billing"], {
     postgresVersion: 17,
     members: Object.fromEntries(hosts.map((host) => [host, { port: billingPort }])),

@@ -1,9 +1,9 @@
 import { availableParallelism } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { onHost } from "../support/labStack.ts";
-import { declarePacemakerCluster, openPacemakerLab, pacemakerStatus } from "../support/pacemaker.ts";
+import { pacemakerStatus, setUpPacemakerCluster } from "../support/pacemaker.ts";
 import {
   boardOrders,
   expectAsDeclared,
@@ -12,7 +12,7 @@ import {
   serversIn,
   underWrites,
 } from "../support/pacemakerProof.ts";
-import { expectExit, type TestCluster } from "../support/testCluster.ts";
+import type { TestCluster } from "../support/testCluster.ts";
 
 let lab: Lab;
 let cluster: TestCluster;
@@ -20,14 +20,9 @@ const hosts = ["pg1", "pg2", "pg3"];
 /** PGHA_SOAK_MINUTES for a shorter look. */
 const minutes = Number(process.env.PGHA_SOAK_MINUTES ?? 30);
 
-beforeAll(async () => {
-  lab = await openPacemakerLab(3);
-  cluster = await declarePacemakerCluster(lab, "soak");
-  expectExit(await cluster.stack.up(), 0);
-});
-afterAll(async () => {
-  await cluster?.close();
-  await lab?.down();
+setUpPacemakerCluster(3, "soak", (opened) => {
+  cluster = opened;
+  lab = opened.lab;
 });
 
 /** One busy process for each processor, spread over the hosts; each ends by itself. */

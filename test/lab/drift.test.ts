@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
+import { startTimes } from "../support/byHand.ts";
 import { onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
 import type { TestStack } from "../support/stack.ts";
 import { createTestCluster, openTestLab, type TestCluster } from "../support/testCluster.ts";
@@ -35,10 +36,6 @@ function changedLines(output: string): string[] {
     .filter((line) => /^[-+~] /.test(line));
 }
 
-function startTimes(): Promise<string[]> {
-  return Promise.all(names.map((name) => sql(lab, name, "select pg_postmaster_start_time()")));
-}
-
 function settings(parameter: string): Promise<string[]> {
   return Promise.all(names.map((name) => sql(lab, name, `show ${parameter}`)));
 }
@@ -68,7 +65,7 @@ function streaming(): Promise<string> {
 
 describe("what was changed by hand on a host", () => {
   test("an edited file, ALTER SYSTEM, a dropped slot and an edited unit are each shown by preview, and undone by up without a restart", async () => {
-    const [before, started] = [await files(), await startTimes()];
+    const [before, started] = [await files(), await startTimes(lab, names)];
     await scriptOnHost(lab, "pg2", `sed -i "s/^work_mem = .*/work_mem = '64MB'/" ${conf("pg2")}`);
     await sql(lab, "pg1", "alter system set log_min_duration_statement = 100");
     await sql(lab, "pg1", "alter system set primary_conninfo = 'user=postgres password=hand-made-secret'");
@@ -113,11 +110,11 @@ describe("what was changed by hand on a host", () => {
     expect(await onHost(lab, "pg3", ["systemctl", "show", "-p", "Restart", "--value", "pgha-orders-pg3"])).toBe(
       "always",
     );
-    expect(await startTimes()).toEqual(started);
+    expect(await startTimes(lab, names)).toEqual(started);
   });
 
   test("a standby.signal beside the running primary is shown, and taken away without a restart", async () => {
-    const started = await startTimes();
+    const started = await startTimes(lab, names);
     const signal = `${await sql(lab, "pg1", "show data_directory")}/standby.signal`;
     await onHost(lab, "pg1", ["touch", signal]);
     const preview = await stack.preview("--diff");
@@ -128,7 +125,7 @@ describe("what was changed by hand on a host", () => {
     ]);
     await repairAll();
     expect(await scriptOnHost(lab, "pg1", `test -e ${signal} || echo gone`)).toBe("gone");
-    expect(await startTimes()).toEqual(started);
+    expect(await startTimes(lab, names)).toEqual(started);
   });
 
   test("the stopped service of a standby is shown, and started", async () => {
@@ -164,7 +161,7 @@ describe("what was changed by hand on a host", () => {
 
 describe("a parameter changed in the stack file", () => {
   test("one that needs only a reload is live on every member afterwards, without a restart", async () => {
-    const started = await startTimes();
+    const started = await startTimes(lab, names);
     await stack.edit([...parameters, "work_mem"], "9MB");
     const preview = await stack.preview("--diff");
     expect(changedLines(preview.output)).toEqual([
@@ -175,7 +172,7 @@ describe("a parameter changed in the stack file", () => {
     ]);
     await repairAll();
     expect(await settings("work_mem")).toEqual(["9MB", "9MB", "9MB"]);
-    expect(await startTimes()).toEqual(started);
+    expect(await startTimes(lab, names)).toEqual(started);
   });
 
   test("one that needs a restart is refused at preview", async () => {

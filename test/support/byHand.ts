@@ -15,6 +15,11 @@ export async function promoteByHand(lab: Lab, member: string): Promise<void> {
   expect(await sql(lab, member, "select pg_promote(true, 30)")).toBe("t");
 }
 
+/** When the server of each member was started: the same as before where none was started again. */
+export function startTimes(lab: Lab, members: readonly string[]): Promise<string[]> {
+  return Promise.all(members.map((member) => sql(lab, member, "select pg_postmaster_start_time()")));
+}
+
 export async function waitUntilStreaming(lab: Lab, primary: string, standbys: readonly string[]): Promise<void> {
   const deadline = performance.now() + 60_000;
   const asking = "select application_name from pg_stat_replication where state = 'streaming'";

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { expect } from "vitest";
+import { afterAll, beforeAll, expect } from "vitest";
 import { type Lab, type LabWish, openLab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
 import { pacemakerProblems, unpromotable } from "../../model/pacemaker/explain.ts";
@@ -19,6 +19,11 @@ const resources = [names.resource, address];
 /** New hosts that have Pacemaker's packages already. */
 export function openPacemakerLab(hosts: number, wish: Partial<LabWish> = {}): Promise<Lab> {
   return openLab({ name: testLabName, hosts, prepared: "pacemaker", fresh: true, ...wish });
+}
+
+/** An address beside the lab's virtual IP, which nobody has. */
+export function secondVirtualIp(lab: Lab): string {
+  return lab.virtualIp.replace(/\d+$/, (last) => String(Number(last) + 1));
 }
 
 /** What a test has otherwise than three members on the lab's three hosts. */
@@ -58,6 +63,30 @@ export async function declarePacemakerCluster(
   const set = ["config", "set", "--secret", "--path", `pgha:fencingSecrets.${boardSecret}`, password];
   expectExit(await cluster.stack.pulumi(...set), 0);
   return cluster;
+}
+
+/**
+ * The hosts and the cluster of one file's tests: made before them, and gone after them, for their image is another one than that
+ * of other files. `opened` takes the cluster, and may declare more of it before `up`.
+ */
+export function setUpPacemakerCluster(
+  hosts: number,
+  name: string,
+  opened: (cluster: TestCluster) => unknown,
+  { wish, ...options }: PacemakerOptions & { readonly wish?: Partial<LabWish> } = {},
+): void {
+  let lab: Lab | undefined;
+  let cluster: TestCluster | undefined;
+  beforeAll(async () => {
+    lab = await openPacemakerLab(hosts, wish);
+    cluster = await declarePacemakerCluster(lab, name, options);
+    await opened(cluster);
+    expectExit(await cluster.stack.up(), 0);
+  });
+  afterAll(async () => {
+    await cluster?.close();
+    await lab?.down();
+  });
 }
 
 /** What this host's Pacemaker says; throws where it does not run. */
