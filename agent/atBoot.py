@@ -102,6 +102,7 @@ def follow_promoted(member, epoch, name, source, began):
         raise Refused(reason)
     done, told = "follows %s without a rewind" % name, ""
     if rewind_from is None:
+        told = cut_partial_record(member, epoch, own, source)
         if not while_held({"lock": member["lock"], "epoch": epoch}, lambda: mark_standby(member)):
             raise Refused("its hold was lost")
     else:
@@ -121,14 +122,15 @@ def own_wal(member):
     if not lsn:
         raise Refused(reason)
     files = wal_files(directory)
-    timeline = max(int(name[:8], 16) for name in files)
+    timeline, size = max(int(name[:8], 16) for name in files), int(control["Bytes per WAL segment"])
     return {
         "timeline": timeline,
         "past": past_timelines(os.path.join(directory, "pg_wal"), timeline),
         "lsn": lsn,
         "oldest": min(name[8:] for name in files),
         "redo": control["Latest checkpoint's REDO location"],
-        "segmentBytes": int(control["Bytes per WAL segment"]),
+        "segmentBytes": size,
+        "partialTo": partial_record_to(directory, timeline, lsn_value(lsn), size),
         "canBeRewound": control.get("Data page checksum version", "0") != "0" or control.get("wal_log_hints setting") == "on",
         "keptBytes": free_bytes(at_boot["kept"]),
         "postgresVersion": at_boot["postgresVersion"],
@@ -167,26 +169,49 @@ def way_back(own, source, name):
     return None, fork_text
 
 
+def cut_partial_record(member, epoch, own, source):
+    """Where the promoted one left within a record that was not finished here: what there is of it is kept aside and cut off,
+    as `pulumi up` does. Returns what is to be told of it."""
+    timeline, end, to = own["timeline"], own["lsn"], own["partialTo"]
+    if to is None or lsn_value(dict(source["past"])[timeline]) != lsn_value(end):
+        return ""
+    if own["keptBytes"] <= own["segmentBytes"]:
+        raise Refused("there is no room in /var/lib/pgha to keep aside the unfinished record at the end of its WAL")
+    what = "what it had of an unfinished record, WAL from %s to %s (timeline %d)" % (end, lsn_text(to), timeline)
+    target = keep_pieces(member, own, (end, lsn_text(to)), what, "that record was cut off")
+    held = {"lock": member["lock"], "epoch": epoch}
+    if not while_held(held, lambda: cut_off(member["dataDirectory"], timeline, lsn_value(end), own["segmentBytes"])):
+        raise Refused("its hold was lost")
+    return "; %s, is kept in %s" % (what, target)
+
+
+def keep_pieces(member, own, ends, what, before):
+    """In which directory: complete, and on the disk."""
+    at_boot, timeline, size = member["atBoot"], own["timeline"], own["segmentBytes"]
+    first, last = (wal_name(timeline, lsn, size) for lsn in (lsn_value(ends[0]), lsn_value(ends[1]) - 1))
+    target = "%s/timeline-%d-from-%s-to-%s" % (at_boot["kept"], timeline, *(lsn.replace("/", "-") for lsn in ends))
+    readme = """%s of member %s of cluster %s, that no other member has.
+Kept aside before %s. Nothing needs it: remove this directory when nobody misses what is in it.
+What is in it:
+  %s/pg_waldump --path . --timeline %d --start %s
+""" % (what, member["member"], member["cluster"], before, member["programs"], timeline, ends[0])
+    files = ["%s %s" % (first, last)]
+    reason = keep_aside({**member, **at_boot, "target": target, "files": files, "readme": readme})
+    if reason is not None:
+        raise Refused(reason)
+    return target
+
+
 def rewind_to(member, epoch, name, own, fork):
     """Keeps its own WAL aside first, as `pulumi up` does. Returns what is to be told of it."""
-    at_boot, timeline, size = member["atBoot"], own["timeline"], own["segmentBytes"]
+    at_boot, timeline = member["atBoot"], own["timeline"]
     arguments = {**member, **at_boot, "epoch": epoch, "limitSeconds": REWIND_SECONDS}
-    first, last = (wal_name(timeline, lsn_value(lsn), size) for lsn in (fork, own["lsn"]))
+    first = wal_name(timeline, lsn_value(fork), own["segmentBytes"])
     pieces = ["%d %s %s" % (timeline, fork, own["lsn"])]
     count = count_commits({**arguments, "firstFile": first, "pieces": pieces})
     commits = "transactions" if count is None else "%d transactions" % count
-    ends = [lsn.replace("/", "-") for lsn in (fork, own["lsn"])]
-    target = "%s/timeline-%d-from-%s-to-%s" % (at_boot["kept"], timeline, *ends)
     told = "%s of its own, WAL from %s to %s (timeline %d)" % (commits, fork, own["lsn"], timeline)
-    readme = """%s of member %s of cluster %s, that no other member has.
-Kept aside before the member was rewound. Nothing needs it: remove this directory when nobody misses what is in it.
-What is in it:
-  %s/pg_waldump --path . --timeline %d --start %s
-""" % (told, member["member"], member["cluster"], member["programs"], timeline, fork)
-    reason = keep_aside({**arguments, "target": target, "files": ["%s %s" % (first, last)], "readme": readme})
-    if reason is not None:
-        raise Refused(reason)
-    told = "; %s, are kept in %s" % (told, target)
+    told = "; %s, are kept in %s" % (told, keep_pieces(member, own, (fork, own["lsn"]), told, "the member was rewound"))
     # pg_rewind reads the source's pg_control, which names the new timeline only after a checkpoint.
     if ask_peer(member, name, {"ask": "checkpoint"}, CHECKPOINT_SECONDS).get("answer") != "checkpoint":
         raise Refused("%s did not complete a checkpoint within %d s%s" % (name, CHECKPOINT_SECONDS, told))
@@ -196,10 +221,6 @@ What is in it:
     if result["result"] != "rewound":
         raise Refused("pg_rewind: %s: %s%s" % (result["result"], result["reason"], told))
     return told
-
-
-def wal_name(timeline, lsn, size):
-    return "%08X%08X%08X" % (timeline, lsn >> 32, (lsn & 0xFFFFFFFF) // size)
 
 
 def streams_again(member):

@@ -29,6 +29,7 @@ VERBS = {
     "commits": commits,
     "keep": keep,
     "rewind": rewind,
+    "cut": cut,
     "beside": beside,
     "swap": swap,
     "discard": discard,

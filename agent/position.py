@@ -63,10 +63,8 @@ def resting_position(member, control):
     files = wal_files(directory)
     arguments = {"programs": member["programs"], "dataDirectory": directory, "segmentBytes": segment_bytes}
     line = last_record(arguments, files, max((int(name[:8], 16) for name in files), default=0)) if segment_bytes else None
-    match = re.search(r"len \(rec/tot\): *\d+/ *(\d+),.* lsn: ([0-9A-F]+/[0-9A-F]+)", line or "")
-    if match is None:
-        return "", "the end of its WAL cannot be read"
-    return lsn_text(record_end(lsn_value(match[2]), int(match[1]), segment_bytes)), ""
+    end = dumped_record_end(line, segment_bytes)
+    return (lsn_text(end), "") if end else ("", "the end of its WAL cannot be read")
 
 
 def lsn_value(text):

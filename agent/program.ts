@@ -8,6 +8,7 @@ const files = [
   "observe.py",
   "data.py",
   "service.py",
+  "partialRecord.py",
   "rejoin.py",
   "replace.py",
   "position.py",

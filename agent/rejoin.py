@@ -73,11 +73,14 @@ def stray(arguments):
     # PostgreSQL that runs knows the end of its WAL itself, and may be writing meanwhile.
     timeline = arguments["timeline"] or max(timelines)
     history = os.path.join(directory, "pg_wal", "%08X.history" % timeline)
+    line, size = None if arguments["timeline"] else last_record(arguments, files, timeline), arguments["segmentBytes"]
+    partial_to = partial_record_to(directory, timeline, dumped_record_end(line, size), size)
     say(
         timeline=timeline,
         history="" if timeline == 1 else read_text(history),
         oldestFile=min((name[8:] for name in files), default=None),
-        lastRecord=None if arguments["timeline"] else last_record(arguments, files, timeline),
+        lastRecord=line,
+        partialTo=None if partial_to is None else lsn_text(partial_to),
         redoLsn=control.get("Latest checkpoint's REDO location"),
         minRecoveryLsn=control.get("Minimum recovery ending location"),
         canBeRewound=control.get("Data page checksum version", "0") != "0"

@@ -139,3 +139,30 @@ def give_up(arguments):
                 os.close(descriptor)
 
     as_piece(arguments, give, "given up")
+
+
+# --- cut: an unfinished record at the end of a member's WAL goes, and nothing else
+
+
+def cut(arguments):
+    """Of `fromLsn` the one who asked has proved that another member left this timeline there, and that the WAL before it is
+    that one's too. Once more it is looked at whether the last whole record ends there."""
+
+    def act():
+        refuse_running(arguments)
+        completed_marker(arguments, "ready")
+        directory, timeline, size = arguments["dataDirectory"], arguments["timeline"], arguments["segmentBytes"]
+        end = dumped_record_end(last_record(arguments, wal_files(directory), timeline), size)
+        if end is None or lsn_text(end) != arguments["fromLsn"]:
+            raise Refused("its WAL does not end at %s" % arguments["fromLsn"])
+        if partial_record_to(directory, timeline, end, size) is None:
+            return  # it was cut off before
+        reason = keep_aside(arguments)
+        if reason is not None:
+            raise Refused(reason)
+        with guarded(arguments["lock"]):
+            refuse_overtaken(arguments)
+            refuse_running(arguments)
+            cut_off(directory, timeline, end, size)
+
+    as_piece(arguments, act, "cut")

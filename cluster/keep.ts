@@ -1,11 +1,11 @@
 import { z } from "zod";
 import { UserError } from "../model/fault.ts";
-import { segmentBytes } from "../model/lsn.ts";
+import { type Lsn, lsnText, lsnValue, segmentBytes } from "../model/lsn.ts";
 import type { ReachedMember, SourceFacts } from "../model/observation.ts";
-import { type OwnWal, ownStretches } from "../model/rejoin.ts";
+import { type OwnWal, ownStretches, type WalStretch } from "../model/ownWal.ts";
 import { walFileName } from "../model/timeline.ts";
 import type { ClusterAccess, MemberAccess } from "./access.ts";
-import { askAgent } from "./agent.ts";
+import { type AgentArguments, askAgent } from "./agent.ts";
 
 const answer = z.discriminatedUnion("result", [
   z.object({ result: z.literal("kept") }),
@@ -24,41 +24,54 @@ export async function keepOwnWal(
   own: OwnWal,
 ): Promise<string> {
   if (stray === undefined) throw new Error(`${member.name}: its own WAL was not looked at`);
-  const target = `${member.paths.kept}/timeline-${own.timeline}-from-${fileName(own.fromLsn)}-to-${fileName(own.toLsn)}`;
-  const size = segmentBytes(access.group.walSegmentSize);
-  const said = await askAgent(
-    member.host,
-    "keep",
-    {
-      dataDirectory: member.declaration.dataDirectory,
-      target,
-      files: ownStretches(stray, source).map(
-        ({ timeline, fromLsn, toLsn }) =>
-          `${walFileName(timeline, fromLsn, size)} ${walFileName(timeline, toLsn, size)}`,
-      ),
-      readme: readme(access, member, own),
-      user: "postgres",
-    },
-    answer,
-    { limitSeconds: 24 * 3600, purpose: `keep the WAL of ${member.name} aside` },
+  const count =
+    own.transactions === undefined ? "its transactions were not counted" : `${own.transactions} transactions`;
+  const kept = keepingOrder(
+    access,
+    member,
+    ownStretches(stray, source),
+    own,
+    count,
+    "the member was rewound or cloned",
   );
-  if (said.result === "kept") return target;
+  const said = await askAgent(member.host, "keep", kept, answer, {
+    limitSeconds: 24 * 3600,
+    purpose: `keep the WAL of ${member.name} aside`,
+  });
+  if (said.result === "kept") return kept.target;
   throw new UserError(
     `${member.name}: its own WAL was not kept aside: ${said.reason}.\n  Its data was left as it is. Look at the host, then run \`pulumi up\` again.`,
   );
 }
 
-function fileName(lsn: string): string {
-  return lsn.replace("/", "-");
+/** What a member's host has to know to copy the files of these stretches aside. `what` and `before` stand in the README there. */
+export function keepingOrder(
+  access: ClusterAccess,
+  member: MemberAccess,
+  stretches: readonly WalStretch[],
+  whole: WalStretch,
+  what: string,
+  before: string,
+): AgentArguments & { readonly target: string } {
+  const { timeline, fromLsn, toLsn } = whole;
+  const size = segmentBytes(access.group.walSegmentSize);
+  const lastByte = (lsn: Lsn) => lsnText(lsnValue(lsn) - 1n);
+  return {
+    dataDirectory: member.declaration.dataDirectory,
+    target: `${member.paths.kept}/timeline-${timeline}-from-${fileName(fromLsn)}-to-${fileName(toLsn)}`,
+    files: stretches.map(
+      (one) =>
+        `${walFileName(one.timeline, one.fromLsn, size)} ${walFileName(one.timeline, lastByte(one.toLsn), size)}`,
+    ),
+    readme: `WAL of member ${member.name} of cluster ${access.group.cluster} that no other member has: timeline ${timeline}, from ${fromLsn} to ${toLsn}, ${what}.
+Kept aside before ${before}. Nothing needs it: remove this directory when nobody misses what is in it.
+What is in it:
+  ${member.programs}/pg_waldump --path . --timeline ${timeline} --start ${fromLsn}
+`,
+    user: "postgres",
+  };
 }
 
-function readme(access: ClusterAccess, member: MemberAccess, own: OwnWal): string {
-  const { cluster } = access.group;
-  const count =
-    own.transactions === undefined ? "its transactions were not counted" : `${own.transactions} transactions`;
-  return `WAL of member ${member.name} of cluster ${cluster} that no other member has: timeline ${own.timeline}, from ${own.fromLsn} to ${own.toLsn}, ${count}.
-Kept aside before the member was rewound or cloned. Nothing needs it: remove this directory when nobody misses what is in it.
-What is in it:
-  ${member.programs}/pg_waldump --path . --timeline ${own.timeline} --start ${own.fromLsn}
-`;
+function fileName(lsn: Lsn): string {
+  return lsn.replace("/", "-");
 }

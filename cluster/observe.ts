@@ -230,6 +230,7 @@ const postgresSchema: z.ZodType<PostgresFacts> = z.object({
   timeline: z.number(),
   version: z.number(),
   lsn,
+  asksFromLsn: lsn,
   replayPaused: z.boolean(),
   walReceiver: z
     .object({ status: z.string(), senderHost: z.string(), senderPort: z.number(), timeline: z.number() })
@@ -269,22 +270,38 @@ const postgresSchema: z.ZodType<PostgresFacts> = z.object({
   roles: z.array(z.string()),
 });
 
-/* One statement, so that it is one round trip and one snapshot. to_jsonb(row) has the columns that this version has. */
+/*
+ * One statement, so that it is one round trip and one snapshot. to_jsonb(row) has the columns that this version has.
+ * pg_last_wal_receive_lsn() is at first where the standby asked to begin: the begin of a file, which lies behind everything
+ * that it has where it asks for the rest of a record.
+ */
 const observation = `
+with receiver as (
+  select *, receive_start_lsn = pg_last_wal_receive_lsn() and receive_start_lsn > pg_last_wal_replay_lsn() as asks
+  from pg_stat_wal_receiver
+), position as (
+  select pg_last_wal_receive_lsn() as received, pg_last_wal_replay_lsn() as replayed,
+    pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()
+      and (pg_last_wal_receive_lsn() - '0/0') % (select setting::numeric from pg_settings where name = 'wal_segment_size') = 0
+      and not exists (select from receiver where not asks) as may_only_ask
+)
 select json_build_object(
   'inRecovery', pg_is_in_recovery(),
   'systemIdentifier', (select system_identifier::text from pg_control_system()),
   'timeline', case when pg_is_in_recovery()
     then greatest((select timeline_id from pg_control_checkpoint()),
                   (select min_recovery_end_timeline from pg_control_recovery()),
-                  (select received_tli from pg_stat_wal_receiver))
+                  (select received_tli from receiver where not asks))
     else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end,
   'version', current_setting('server_version_num')::int,
   'lsn', case when pg_is_in_recovery()
-    then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) else pg_current_wal_lsn() end,
+    then (select case when may_only_ask then replayed else greatest(received, replayed) end from position)
+    else pg_current_wal_lsn() end,
+  'asksFromLsn', (select received from position where may_only_ask and pg_is_in_recovery()),
   'replayPaused', case when pg_is_in_recovery() then pg_is_wal_replay_paused() else false end,
-  'walReceiver', (select json_build_object('status', status, 'senderHost', coalesce(sender_host, ''),
-      'senderPort', coalesce(sender_port, 0), 'timeline', coalesce(received_tli, 0)) from pg_stat_wal_receiver),
+  'walReceiver', (select json_build_object('status', case when asks then 'asking' else status end,
+      'senderHost', coalesce(sender_host, ''), 'senderPort', coalesce(sender_port, 0),
+      'timeline', coalesce(received_tli, 0)) from receiver),
   'walSenders', (select coalesce(json_agg(json_build_object('name', application_name, 'pid', pid, 'state', state,
       'connectedSeconds', extract(epoch from clock_timestamp() - backend_start), 'syncState', sync_state,
       'slot', slot_name, 'logical', coalesce(slot_type = 'logical', false),

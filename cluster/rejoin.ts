@@ -1,10 +1,13 @@
 import { UserError } from "../model/fault.ts";
 import { otherCopies } from "../model/group.ts";
 import { type MemberObservation, type ReachedMember, reachedMembers } from "../model/observation.ts";
-import { type OwnWal, planClone, planRejoins, type Rejoin, rejoinFacts } from "../model/rejoin.ts";
+import type { OwnWal } from "../model/ownWal.ts";
+import { planClone, planRejoins, type Rejoin } from "../model/rejoin.ts";
+import { rejoinFacts } from "../model/rejoinFacts.ts";
 import { steadyRole } from "../model/rendering.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
 import { layRole } from "./configuration.ts";
+import { cutOff } from "./cutOff.ts";
 import { cloneData } from "./data.ts";
 import { keepOwnWal } from "./keep.ts";
 import type { ClusterLock } from "./lock.ts";
@@ -57,6 +60,8 @@ async function carryOut(back: Return, plan: Rejoin, observations: readonly Membe
       throw new UserError(`${member.name}: ${plan.text}`);
     case "follow":
       return follow(back, seenOf(observations, member), plan.formerPrimary);
+    case "cut":
+      return cut(back);
     case "rewind":
       return rewind(back, observations);
     case "clone":
@@ -89,14 +94,36 @@ async function follow(back: Return, seen: ReachedMember, formerPrimary: boolean)
   reporter.info(`${member.name} was primary and follows ${primary.name} without a rewind${after(back)}`);
 }
 
+/** It may run and ask its primary in vain, or be stopped; a former primary, or a standby that had the record from one. */
+async function cut(back: Return): Promise<void> {
+  const { access, lock, member, primary, reporter } = back;
+  reporter.progress(`${member.name}: stopping it, to cut an unfinished record off its WAL`);
+  await stopService(member, lock, stopLimitSeconds);
+  // What it had received until then counts.
+  const { looked, plan } = await planAgain(back);
+  if (plan.kind !== "cut") return carryOut(back, plan, looked);
+  lock.assertHeld();
+  const { fromLsn, toLsn, timeline } = plan.partial;
+  const directory = await cutOff(access, member, lock, plan.partial);
+  await markStandby(member, lock);
+  await startService(member, lock, startLimitSeconds);
+  await resetSlots(access, member, lock, reporter);
+  await waitUntilFollows(back);
+  reporter.info(
+    [
+      `${member.name} follows ${primary.name} without a rewind${after(back)}: an unfinished record was cut off its WAL`,
+      `  What it had of it, WAL from ${fromLsn} to ${toLsn} (timeline ${timeline}), is kept on its host in`,
+      `  ${directory}`,
+    ].join("\n"),
+  );
+}
+
 async function rewind(back: Return, observations: readonly MemberObservation[]): Promise<void> {
   const { access, lock, member, primary, reporter } = back;
   reporter.progress(`${member.name}: stopping it for a rewind`);
   const standing = await stopReplayed(member, lock, seenOf(observations, member));
   // Only stopped it has an end: what it wrote until then counts.
-  const looked = await lookAgain(back);
-  const plan = planRejoins(access.group, primary.name, looked)[member.name];
-  if (plan === undefined) throw new Error(`${member.name} follows ${primary.name}: there is nothing to plan`);
+  const { looked, plan } = await planAgain(back);
   if (plan.kind !== "rewind") return carryOut(back, plan, looked);
   if (standing !== undefined) return cloneInstead(back, looked, standing, []);
   const told = await keepAside(back, looked, plan.own);
@@ -194,6 +221,14 @@ async function keepAside(
     `  ${count} of its own, WAL from ${own.fromLsn} to ${own.toLsn} (timeline ${own.timeline}), are kept on its host in`,
     `  ${directory}`,
   ];
+}
+
+async function planAgain(back: Return): Promise<{ looked: MemberObservation[]; plan: Rejoin }> {
+  const { access, member, primary } = back;
+  const looked = await lookAgain(back);
+  const plan = planRejoins(access.group, primary.name, looked)[member.name];
+  if (plan === undefined) throw new Error(`${member.name} follows ${primary.name}: there is nothing to plan`);
+  return { looked, plan };
 }
 
 async function lookAgain({ access, primary }: Return): Promise<MemberObservation[]> {

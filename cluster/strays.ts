@@ -9,7 +9,8 @@ import {
   type StrayFacts,
 } from "../model/observation.ts";
 import { observePrimary } from "../model/observedPrimary.ts";
-import { ownStretches, strayMembers } from "../model/rejoin.ts";
+import { ownStretches } from "../model/ownWal.ts";
+import { strayMembers } from "../model/rejoinFacts.ts";
 import { parseHistory, segmentStart, waldumpRecordEnd, walFileName } from "../model/timeline.ts";
 import { RemoteError } from "../remote/errors.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
@@ -79,6 +80,7 @@ const straySchema = z.object({
   history: z.string().nullable(),
   oldestFile: z.string().nullable(),
   lastRecord: z.string().nullable(),
+  partialTo: z.string().nullable(),
   redoLsn: z.string().nullable(),
   minRecoveryLsn: z.string().nullable(),
   canBeRewound: z.boolean(),
@@ -87,6 +89,8 @@ const straySchema = z.object({
 async function readStray(access: ClusterAccess, member: MemberAccess, seen: ReachedMember): Promise<StrayFacts> {
   const { declaration, paths } = member;
   const size = segmentBytes(access.group.walSegmentSize);
+  // PostgreSQL that runs knows its timeline and the end of its WAL itself, but where it may only ask for more.
+  const running = seen.postgres?.asksFromLsn === undefined ? seen.postgres : undefined;
   const said = await askAgent(
     member.host,
     "stray",
@@ -97,7 +101,7 @@ async function readStray(access: ClusterAccess, member: MemberAccess, seen: Reac
       work: paths.rejoinLock,
       kept: paths.kept,
       segmentBytes: size,
-      timeline: seen.postgres?.timeline ?? 0,
+      timeline: running?.timeline ?? 0,
     },
     straySchema,
     { limitSeconds: 120, purpose: `look at the WAL of ${member.name}` },
@@ -106,7 +110,8 @@ async function readStray(access: ClusterAccess, member: MemberAccess, seen: Reac
   return {
     timeline,
     past: said.history === null ? undefined : parseHistory(said.history),
-    endLsn: seen.postgres === undefined ? waldumpRecordEnd(said.lastRecord ?? "", size) : seen.postgres.lsn,
+    endLsn: running === undefined ? waldumpRecordEnd(said.lastRecord ?? "", size) : running.lsn,
+    partialToLsn: said.partialTo ?? undefined,
     minRecoveryLsn: said.minRecoveryLsn ?? "0/0",
     oldestLsn: said.oldestFile === null ? undefined : segmentStart(`00000000${said.oldestFile}`, size),
     redoLsn: said.redoLsn ?? "0/0",

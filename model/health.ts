@@ -3,6 +3,7 @@ import type { Group } from "./group.ts";
 import { memberOf, othersOf } from "./group.ts";
 import { slotName, slotPrefix } from "./names.ts";
 import {
+  isSentNothing,
   isServiceStopped,
   isStreamingTimelineOf,
   type Marker,
@@ -15,7 +16,8 @@ import {
 } from "./observation.ts";
 import { wayBack } from "./ownership.ts";
 import { arePromotedApart, promotedApartText } from "./promotedApart.ts";
-import { rejoinFacts, strayProblem } from "./rejoin.ts";
+import { strayProblem } from "./rejoin.ts";
+import { rejoinFacts } from "./rejoinFacts.ts";
 import { synchronousStandbyNames } from "./rendering.ts";
 
 /**
@@ -146,15 +148,6 @@ function slotsOfNobody(group: Group, member: string, slots: readonly Slot[]): Sl
     ({ name, kind, temporary }) =>
       kind === "physical" && !temporary && name.startsWith(slotPrefix) && !wanted.includes(name),
   );
-}
-
-/**
- * A receiver shows as streaming from its start, before the primary has agreed: one that asks for WAL that the primary has
- * not written stays so, where its own WAL ends within a record. The primary's sender tells.
- */
-function isSentNothing(primary: ReachedMember, member: string): boolean {
-  const senders = primary.postgres?.walSenders.filter(({ name }) => name === member) ?? [];
-  return senders.length > 0 && senders.every(({ state }) => state === "startup");
 }
 
 /** What a clone beside the data left on the disk. */

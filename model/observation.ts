@@ -131,6 +131,10 @@ export interface LocalFacts {
 }
 
 export interface WalReceiver {
+  /**
+   * PostgreSQL's own word, but for "asking": it asks for the rest of a record of which the standby has the beginning, and has
+   * got nothing. PostgreSQL calls that streaming.
+   */
   readonly status: string;
   readonly senderHost: string;
   readonly senderPort: number;
@@ -181,6 +185,11 @@ export interface PostgresFacts {
   readonly version: number;
   /** pg_current_wal_lsn() of a primary, pg_last_wal_receive_lsn() (or replayed) of a standby. */
   readonly lsn?: Lsn | undefined;
+  /**
+   * A standby: the begin of a WAL file, behind `lsn`. Either it asks for WAL from there on, the rest of a record, and has
+   * nothing of it; or it has received all up to there and not replayed it. Its files tell which.
+   */
+  readonly asksFromLsn?: Lsn | undefined;
   readonly replayPaused: boolean;
   readonly walReceiver?: WalReceiver | undefined;
   readonly walSenders: readonly WalSender[];
@@ -200,6 +209,8 @@ export interface StrayFacts {
   readonly past?: readonly TimelineEnd[] | undefined;
   /** Where its last whole record ends; undefined when its WAL cannot be read. */
   readonly endLsn?: Lsn | undefined;
+  /** Behind `endLsn` a record begins that goes on in the next file, without its rest: up to here it is there. */
+  readonly partialToLsn?: Lsn | undefined;
   /** Up to where its data is consistent with its WAL; "0/0" for a former primary. */
   readonly minRecoveryLsn: Lsn;
   /** Begin of the oldest WAL file that it has. */
@@ -301,7 +312,17 @@ export function streamingMembers(observations: readonly MemberObservation[]): Re
  * a moment at each of its attempts, on the timeline that it has.
  */
 export function isStreamingTimelineOf(primary: ReachedMember, seen: ReachedMember): boolean {
-  return isStreaming(seen) && seen.postgres?.walReceiver?.timeline === timelineOf(primary);
+  const isOnIt = isStreaming(seen) && seen.postgres?.walReceiver?.timeline === timelineOf(primary);
+  return isOnIt && !isSentNothing(primary, seen.member);
+}
+
+/**
+ * A receiver shows as streaming from its start, before the primary has agreed: one that asks for WAL that the primary has
+ * not written stays so. The primary's sender tells.
+ */
+export function isSentNothing(primary: ReachedMember, member: string): boolean {
+  const senders = primary.postgres?.walSenders.filter(({ name }) => name === member) ?? [];
+  return senders.length > 0 && senders.every(({ state }) => state === "startup");
 }
 
 /** Nothing of anybody's: no marker, no data. */
@@ -349,6 +370,10 @@ export function isLost({ local, postgres }: ReachedMember): boolean {
   return missing !== undefined && (missing.directory === "dataDirectory" || postgres === undefined);
 }
 
+function perhapsMore({ asksFromLsn }: PostgresFacts): string {
+  return asksFromLsn === undefined ? "" : ` (perhaps ${asksFromLsn}: that is not replayed)`;
+}
+
 /** One line on one member, as people read it in reports: "pg2: standby, timeline 3, streaming from 203.0.113.11". */
 export function describeMember(observation: MemberObservation): string {
   if (!observation.reached) return `${observation.member}: unreachable (${observation.reason})`;
@@ -359,7 +384,7 @@ export function describeMember(observation: MemberObservation): string {
     const source =
       receiver?.status === "streaming"
         ? `streaming from ${receiver.senderHost}:${receiver.senderPort}`
-        : `not streaming, WAL up to ${postgres.lsn ?? "an unknown position"}`;
+        : `not streaming, WAL up to ${postgres.lsn ?? "an unknown position"}${perhapsMore(postgres)}`;
     // What it has received may be of a newer timeline than the last checkpoint, which PostgreSQL names.
     const timeline = Math.max(postgres.timeline, local.controlData?.timeline ?? 0);
     return `${member}: standby, timeline ${timeline}, ${source}`;

@@ -1,17 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { primary, standby, stopped, unreachable } from "../test/support/observations.ts";
 import { group } from "../test/support/shapes.ts";
+import { sender } from "../test/support/switchover.ts";
 import type { MemberObservation, SourceFacts, StrayFacts } from "./observation.ts";
-import {
-  decideRejoin,
-  ownStretches,
-  planClone,
-  planRejoins,
-  type Rejoin,
-  type RejoinFacts,
-  strayMembers,
-  strayProblem,
-} from "./rejoin.ts";
+import { ownStretches } from "./ownWal.ts";
+import { decideRejoin, planClone, planRejoins, type Rejoin, strayProblem } from "./rejoin.ts";
+import { type RejoinFacts, strayMembers } from "./rejoinFacts.ts";
 
 const megabyte = 1024 ** 2;
 const gigabyte = 1024 ** 3;
@@ -108,6 +102,76 @@ describe("a member whose WAL the primary has", () => {
       kind: "refuse",
       text: "former primary whose WAL ends at 0/5000148, all of which pg2 has; rejoin is manual. Nothing is done to it. Bring it back by hand, or write rejoin: auto.",
     });
+  });
+});
+
+describe("a member whose WAL ends within a record that nobody will finish", () => {
+  /** pg2 left timeline 1 exactly where the last whole record of pg1 ends; of the next one pg1 has what its file could hold. */
+  const within = { endLsn: "0/5000148", partialToLsn: "0/6000000", ownTransactions: undefined };
+  const found = "its WAL ends within a record that begins at 0/5000148, where pg2 left timeline 1";
+
+  it("is cut there, and follows, whether it was primary or a standby that had the record from one", () => {
+    const plan: Rejoin = {
+      kind: "cut",
+      partial: { timeline: 1, fromLsn: "0/5000148", toLsn: "0/6000000" },
+      text: `${found}. What it has of that record, which was never acknowledged, will be kept aside and cut off; then it follows without a rewind`,
+    };
+    expect(decide({ stray: within })).toEqual(plan);
+    expect(decide({ standbySignal: true, stray: within })).toEqual(plan);
+    expect(decide({ rule: "rewind-only", stray: within })).toEqual(plan);
+    expect(decide({ hasRestoreCommand: true, stray: within })).toEqual(plan);
+  });
+
+  it("is left alone under rejoin: manual, and where what it has cannot be kept", () => {
+    expect(decide({ rule: "manual", stray: within })).toEqual({
+      kind: "refuse",
+      text: `${found}; rejoin is manual. Nothing is done to it. Bring it back by hand, or write rejoin: auto.`,
+    });
+    expect(decide({ stray: { ...within, keptBytes: megabyte } })).toEqual({
+      kind: "refuse",
+      text: `${found}, and there is no room to keep aside what it has of it: 16 MB are needed, 1.0 MB are free in /var/lib/pgha. Nothing is done to it. Make room there.`,
+    });
+  });
+
+  it("follows where pg2 has more of that timeline: then it has the record, and sends its rest", () => {
+    expect(decide({ standbySignal: true, stray: { ...within, endLsn: "0/5000140" } })).toEqual({
+      kind: "follow",
+      formerPrimary: false,
+      text: "it follows pg2 again",
+    });
+  });
+
+  it("is never cut where it has a whole record that pg2 lacks: that is its own, and is rewound", () => {
+    const more = { ...within, endLsn: "0/50021B8", ownTransactions: 3 };
+    expect(decide({ stray: more })).toEqual({
+      kind: "rewind",
+      own,
+      text: `${diverged} will be kept aside and rewound`,
+    });
+  });
+
+  it("is not cut where both are on one timeline: whoever wrote the record may still end it", () => {
+    const there = { timeline: 2, past: [{ timeline: 1, endLsn: "0/5000148" }], endLsn: "0/7FFF000" };
+    expect(decide({ standbySignal: true, stray: { ...within, ...there } }).kind).toBe("follow");
+    expect(decide({ standbySignal: true, stray: { ...within, ...there, endLsn: "0/8000000" } }).kind).toBe("follow");
+  });
+
+  it("is not cut by the timeline of somebody promoted apart, whose number alone is the same", () => {
+    const apart = { timeline: 2, past: [{ timeline: 1, endLsn: "0/5000100" }], endLsn: "0/5000148" };
+    expect(decide({ standbySignal: true, stray: { ...within, ...apart, ownTransactions: 3 } }).kind).toBe("rewind");
+  });
+
+  it("is cloned where pg2 no longer has the file in which the record begins", () => {
+    expect(decide({ stray: within, source: { oldestLsn: "0/6000000" } })).toMatchObject({
+      kind: "clone",
+      text: "it needs WAL from 0/5000148 on, and pg2 has none before 0/6000000: it will be cloned anew, beside its old data",
+    });
+  });
+
+  it("says so in its health", () => {
+    expect(strayProblem(facts({ stray: within }))).toBe(
+      "its WAL ends within a record, begun at 0/5000148, whose rest pg2 does not have",
+    );
   });
 });
 
@@ -420,6 +484,19 @@ describe("who is stray", () => {
 
   it("who streams what the primary wrote before it was promoted: so does one that has parted from it, for a moment at each attempt", () => {
     expect(names(standby("pg1", "pg2", { postgres: { timeline: 1, walReceiver: receiver } }))).toEqual(["pg1"]);
+  });
+
+  it("who asks for the rest of a record, and is sent nothing: PostgreSQL calls that streaming", () => {
+    const asked = (state: string, status: string) => {
+      const sending = primary("pg2", { postgres: { timeline: 2, walSenders: [sender("pg3", { state })] } });
+      const walReceiver = { ...receiver, status, timeline: 2 };
+      const follower = standby("pg3", "pg2", { postgres: { timeline: 2, walReceiver } });
+      return strayMembers("pg2", [sending, follower]).map(({ member }) => member);
+    };
+    expect(asked("startup", "streaming")).toEqual(["pg3"]);
+    expect(asked("startup", "asking")).toEqual(["pg3"]);
+    expect(asked("catchup", "streaming")).toEqual([]);
+    expect(asked("streaming", "streaming")).toEqual([]);
   });
 
   it("who was left by a rewind or a swap, whatever lies there", () => {

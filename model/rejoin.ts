@@ -1,25 +1,17 @@
 import { formatBytes } from "./bytes.ts";
 import type { Group } from "./group.ts";
-import { type Lsn, lsnDifferenceBytes, lsnValue, segmentBytes } from "./lsn.ts";
-import {
-  isLost,
-  isStreaming,
-  isStreamingTimelineOf,
-  type MemberObservation,
-  type ReachedMember,
-  reachedMembers,
-  type SourceFacts,
-  type StrayFacts,
-} from "./observation.ts";
-import { arePromotedApart } from "./promotedApart.ts";
-import { type Fork, forkOf, segmentOf } from "./timeline.ts";
-
-export type RejoinRule = Group["rejoin"];
+import { type Lsn, lsnDifferenceBytes, lsnValue } from "./lsn.ts";
+import type { MemberObservation, SourceFacts, StrayFacts } from "./observation.ts";
+import { type OwnWal, partialRecord, type Reading, readingOf, type WalStretch } from "./ownWal.ts";
+import { type RejoinFacts, rejoinFacts, strayMembers } from "./rejoinFacts.ts";
+import { segmentOf } from "./timeline.ts";
 
 /** How a member that does not follow the primary comes back. `text` says it to people, without the member's name. */
 export type Rejoin =
   /** It starts as a standby and needs nothing else. `formerPrimary`: its data still says primary. */
   | { readonly kind: "follow"; readonly formerPrimary: boolean; readonly text: string }
+  /** What there is of an unfinished record at the end of its WAL is cut off; then it follows. */
+  | { readonly kind: "cut"; readonly partial: WalStretch; readonly text: string }
   | { readonly kind: "rewind"; readonly own: OwnWal; readonly text: string }
   | {
       readonly kind: "clone";
@@ -33,87 +25,6 @@ export type Rejoin =
   /** Nothing is done to it. */
   | { readonly kind: "refuse"; readonly text: string };
 
-/** A piece of WAL on one timeline. */
-export interface WalStretch {
-  readonly timeline: number;
-  readonly fromLsn: Lsn;
-  readonly toLsn: Lsn;
-}
-
-/** What a diverged member wrote after it had parted from the primary, on this timeline. */
-export interface OwnWal extends WalStretch {
-  /** Undefined: its first WAL file is gone, so that they cannot be counted. */
-  readonly transactions: number | undefined;
-}
-
-/** Everything that the decision rests on, of one member. */
-export interface RejoinFacts {
-  readonly rule: RejoinRule;
-  readonly primary: string;
-  readonly postgresVersion: number;
-  readonly segmentBytes: number;
-  /** Its WAL may also come from an archive, about which the primary knows nothing. */
-  readonly hasRestoreCommand: boolean;
-  readonly state: "ready" | "rewinding" | "swapping";
-  readonly standbySignal: boolean;
-  /** It streams, though it was promoted apart from the primary: PostgreSQL compares only the timelines' numbers. */
-  readonly streamsApart: boolean;
-  readonly freeBytes: number;
-  /** Undefined: its data cannot be read. */
-  readonly stray: StrayFacts | undefined;
-  readonly source: SourceFacts;
-  /** Other standbys that stream from the primary now. */
-  readonly otherCopies: number;
-}
-
-/** The members that do not follow `primaryName`: how each comes back is to be decided. Members without finished data are not meant. */
-export function strayMembers(primaryName: string, observations: readonly MemberObservation[]): ReachedMember[] {
-  const primary = reachedMembers(observations).find((seen) => seen.member === primaryName);
-  return reachedMembers(observations).filter((seen) => {
-    const { marker, dataDirectory, unit } = seen.local;
-    if (seen.member === primaryName) return false;
-    if (marker?.state === "rewinding" || marker?.state === "swapping") return true;
-    if (marker?.state !== "ready" || dataDirectory !== "data" || isLost(seen)) return false;
-    if (seen.postgres !== undefined) {
-      if (!seen.postgres.inRecovery) return false;
-      if (primary === undefined) return !isStreaming(seen);
-      return !isStreamingTimelineOf(primary, seen) || arePromotedApart(seen, primary);
-    }
-    // One that runs without an answer is left alone: nobody knows what it is doing.
-    return unit !== "active" && unit !== "deactivating";
-  });
-}
-
-/** The facts of one stray member; undefined while the primary was not asked what it can give. */
-export function rejoinFacts(
-  group: Group,
-  primaryName: string,
-  seen: ReachedMember,
-  observations: readonly MemberObservation[],
-): RejoinFacts | undefined {
-  const primary = reachedMembers(observations).find((observation) => observation.member === primaryName);
-  const state = seen.local.marker?.state;
-  if (primary?.source === undefined || (state !== "ready" && state !== "rewinding" && state !== "swapping")) {
-    return undefined;
-  }
-  return {
-    rule: group.rejoin,
-    primary: primaryName,
-    postgresVersion: group.postgresVersion,
-    segmentBytes: segmentBytes(group.walSegmentSize),
-    hasRestoreCommand: "restore_command" in group.parameters,
-    state,
-    standbySignal: seen.local.standbySignal,
-    streamsApart: isStreaming(seen) && arePromotedApart(seen, primary),
-    freeBytes: seen.local.freeBytes,
-    stray: seen.stray,
-    source: primary.source,
-    otherCopies: reachedMembers(observations).filter(
-      (one) => one.member !== seen.member && isStreamingTimelineOf(primary, one),
-    ).length,
-  };
-}
-
 /** What is to be done about every stray member, by name. */
 export function planRejoins(
   group: Group,
@@ -125,13 +36,6 @@ export function planRejoins(
     return facts === undefined ? [] : [[seen.member, decideRejoin(facts)]];
   });
   return Object.fromEntries(plans);
-}
-
-/** What a decision needs besides the facts, worked out once. */
-interface Reading {
-  readonly fork: Fork | undefined;
-  /** What it wrote that the primary's history does not have. */
-  readonly own: OwnWal | undefined;
 }
 
 interface Row {
@@ -171,6 +75,10 @@ const table: readonly Row[] = [
         `it has WAL up to ${stray.endLsn} of timeline ${stray.timeline}, on which ${primary} has written only up to ${source.lsn}`,
         `Compare the two: ${primary} has lost what it wrote (a disk that does not keep what it confirms?).`,
       ),
+  },
+  {
+    when: (facts, stray, reading) => partialRecord(stray, reading) !== undefined && isServed(facts, stray),
+    decide: planCut,
   },
   {
     when: (facts, stray, { own }) => own === undefined && !facts.streamsApart && isServed(facts, stray),
@@ -229,46 +137,18 @@ export function decideRejoin(facts: RejoinFacts): Rejoin {
   return row.decide(facts, stray, reading);
 }
 
-/** The WAL that a member wrote after it had parted from the primary, timeline by timeline; none when it did not part. */
-export function ownStretches(stray: StrayFacts, source: SourceFacts): readonly WalStretch[] {
-  const { timeline, past, endLsn } = stray;
-  if (past === undefined || endLsn === undefined) return [];
-  const fork = forkOf({ timeline, past }, source);
-  if (fork === undefined) return [];
-  const forkLsn = fork.lsn ?? source.lsn;
-  const stretches: WalStretch[] = [];
-  let begin: Lsn = "0/0";
-  for (const one of [...past, { timeline, endLsn }]) {
-    const fromLsn = lsnValue(begin) > lsnValue(forkLsn) ? begin : forkLsn;
-    if (lsnValue(one.endLsn) > lsnValue(fromLsn)) {
-      stretches.push({ timeline: one.timeline, fromLsn, toLsn: one.endLsn });
-    }
-    begin = one.endLsn;
-  }
-  return stretches;
-}
-
 /** What is wrong with a stray member, for its health: nothing in it changes from one look to the next. */
 export function strayProblem(facts: RejoinFacts): string | undefined {
   const { stray, primary } = facts;
   if (facts.state !== "ready" || stray?.past === undefined || stray.endLsn === undefined) return undefined;
-  const { own } = readingOf(facts, stray);
+  const reading = readingOf(facts, stray);
+  const { own } = reading;
   if (own !== undefined) return `diverged from ${primary} at ${own.fromLsn} (timeline ${own.timeline})`;
-  return isServed(facts, stray) ? undefined : `${primary} no longer has the WAL that it needs`;
-}
-
-function readingOf({ source, state }: RejoinFacts, stray: StrayFacts): Reading {
-  // What a rewind left half changed tells nothing; its own WAL was kept aside before the rewind began.
-  if (state !== "ready" || stray.past === undefined || stray.endLsn === undefined) {
-    return { fork: undefined, own: undefined };
+  const partial = partialRecord(stray, reading);
+  if (partial !== undefined) {
+    return `its WAL ends within a record, begun at ${partial.fromLsn}, whose rest ${primary} does not have`;
   }
-  const fork = forkOf({ timeline: stray.timeline, past: stray.past }, source);
-  const stretches = ownStretches(stray, source);
-  const [first] = stretches;
-  if (fork === undefined || first === undefined) return { fork, own: undefined };
-  const { fromLsn } = first;
-  const own = { timeline: fork.timeline, fromLsn, toLsn: stray.endLsn, transactions: stray.ownTransactions };
-  return { fork, own };
+  return isServed(facts, stray) ? undefined : `${primary} no longer has the WAL that it needs`;
 }
 
 /**
@@ -310,6 +190,21 @@ export function planClone(facts: RejoinFacts, reason: string): Rejoin {
     );
   }
   return { kind: "clone", place, own, text: `${why}: it will be cloned anew, in place of its old data (${lack})` };
+}
+
+function planCut(facts: RejoinFacts, stray: StrayFacts, reading: Reading): Rejoin {
+  const partial = partialRecord(stray, reading);
+  if (partial === undefined) throw new Error("a member whose last record is whole is not cut");
+  const found = `its WAL ends within a record that begins at ${partial.fromLsn}, where ${facts.primary} left timeline ${partial.timeline}`;
+  if (facts.rule === "manual") return refuse(`${found}; rejoin is manual`, wayOutOf.manual);
+  if (stray.keptBytes <= facts.segmentBytes) {
+    return refuse(
+      `${found}, and there is no room to keep aside what it has of it: ${formatBytes(facts.segmentBytes)} are needed, ${formatBytes(stray.keptBytes)} are free in /var/lib/pgha`,
+      "Make room there.",
+    );
+  }
+  const text = `${found}. What it has of that record, which was never acknowledged, will be kept aside and cut off; then it follows without a rewind`;
+  return { kind: "cut", partial, text };
 }
 
 const wayOutOf = {

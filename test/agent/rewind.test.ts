@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { AgentArguments } from "../../cluster/agent.ts";
 import { memberData, systemIdentifier } from "../support/memberData.ts";
+import { walFileWithRecord } from "../support/walFile.ts";
 
 /* What the helper does with a member that parted from the primary: it looks at its WAL, keeps it aside, and rewinds. */
-const { at, program, unitIs, lockIs, control, marker, ask } = memberData();
+const { at, program, unitIs, lockIs, control, marked, marker, ask } = memberData();
 
 /** Somebody else who works on the data: an earlier rewind or clone whose orchestrator is gone. */
 async function whileBusy(act: () => Promise<void>): Promise<void> {
@@ -41,6 +42,7 @@ describe("what a stray member tells", () => {
       history: "",
       oldestFile: "0000000000000004",
       lastRecord: "rmgr: Heap 2",
+      partialTo: null,
       redoLsn: "0/4000028",
       minRecoveryLsn: "0/0",
       canBeRewound: true,
@@ -84,6 +86,95 @@ describe("what a stray member tells", () => {
     rmSync(at("wal"), { recursive: true });
     program("pg_controldata", "exit 1");
     expect(await look()).toMatchObject({ busy: false, timeline: 0, history: null, lastRecord: null, redoLsn: null });
+  });
+});
+
+/** The last whole record ends at 0/5FA148; behind it begins one of so many bytes, of which the file holds what it can. */
+function layPartialRecord(bytes: number, file = walFileWithRecord("0/5FA148", bytes, 1024 ** 2)): void {
+  writeFileSync(at("wal", "000000010000000000000005"), file);
+  mkdirSync(at("0"), { recursive: true });
+  writeFileSync(
+    at("0", "500000"),
+    "rmgr: XLOG        len (rec/tot):    114/   114, tx:          0, lsn: 0/005FA0D0, prev 0/005FA098, desc: CHECKPOINT_ONLINE\n",
+  );
+}
+
+describe("a record that goes on in a file that is not there", () => {
+  const look = () => ask("stray", { kept: at("state", "kept"), segmentBytes: 1024 ** 2, timeline: 0 });
+  const partialTo = async () => (await look()).partialTo;
+  const room = 0x600000 - 0x5fa148 - 2 * 24;
+
+  it("is found with where its file ends", async () => {
+    layPartialRecord(room + 1);
+    expect(await partialTo()).toBe("0/600000");
+    layPartialRecord(900_000);
+    expect(await partialTo()).toBe("0/600000");
+  });
+
+  it("is none where it ends in its file, where nothing begins, and where the pages behind are of other WAL", async () => {
+    layPartialRecord(room);
+    expect(await partialTo()).toBeNull();
+    layPartialRecord(0);
+    expect(await partialTo()).toBeNull();
+    const zeros = walFileWithRecord("0/5FA148", 900_000, 1024 ** 2).fill(0, 0xfc000);
+    layPartialRecord(900_000, zeros);
+    expect(await partialTo()).toBeNull();
+    const old = walFileWithRecord("0/5FA148", 900_000, 1024 ** 2);
+    old.writeBigUInt64LE(0x2fe000n, 0xfe000 + 8);
+    layPartialRecord(900_000, old);
+    expect(await partialTo()).toBeNull();
+  });
+});
+
+describe("an unfinished record is cut off", () => {
+  const target = () => at("state", "kept", "timeline-1");
+  const cut = (fromLsn = "0/5FA148") =>
+    ask("cut", {
+      timeline: 1,
+      fromLsn,
+      segmentBytes: 1024 ** 2,
+      target: target(),
+      files: ["000000010000000000000005 000000010000000000000005"],
+      readme: "What this is.\n",
+    });
+  const file = () => readFileSync(at("wal", "000000010000000000000005"));
+
+  it("once its file is kept aside: zeros behind the last whole record, and nothing else is changed", async () => {
+    layPartialRecord(900_000);
+    const before = file();
+    expect(await cut()).toEqual({ result: "cut" });
+    expect(readFileSync(join(target(), "000000010000000000000005")).equals(before)).toBe(true);
+    expect(file().equals(Buffer.concat([before.subarray(0, 0xfa148), Buffer.alloc(0x100000 - 0xfa148)]))).toBe(true);
+    expect(await cut()).toEqual({ result: "cut" });
+    expect(readFileSync(join(target(), "000000010000000000000005")).equals(before)).toBe(true);
+  });
+
+  const refused = (reason: string) => ({ result: "refused", reason });
+
+  /** Nothing is kept, and nothing cut. */
+  async function expectLeft(reason: string, fromLsn?: string): Promise<void> {
+    layPartialRecord(900_000);
+    const before = file();
+    expect(await cut(fromLsn)).toEqual(refused(reason));
+    expect(file().equals(before)).toBe(true);
+    expect(existsSync(target())).toBe(false);
+  }
+
+  it("only where the last whole record ends there", async () => {
+    await expectLeft("its WAL does not end at 0/5FA140", "0/5FA140");
+  });
+
+  it("only of finished data that does not run", async () => {
+    unitIs("active");
+    await expectLeft("pgha-orders-pg1.service is active");
+    unitIs("inactive");
+    marked("rewinding");
+    await expectLeft(`${at("state", "marker.json")} says rewinding`);
+  });
+
+  it("only under the living lock", async () => {
+    lockIs(6);
+    await expectLeft("the cluster is no longer held by the one who asked");
   });
 });
 
