@@ -52,8 +52,12 @@ const ready = message("Z", Buffer.from("I"));
 const hello = Buffer.concat([message("R", [0, 0, 0, 0]), message("K", [0, 0, 16, 225, 0, 0, 0, 1]), ready]);
 const passwordRequest = message("R", [0, 0, 0, 3]);
 
-/** As much of a PostgreSQL server as a session needs: `select 1` is answered, `bad` is an error, anything else never. */
-async function fakePostgres(directory: string, greeting: Buffer | undefined = hello) {
+/**
+ * As much of a PostgreSQL server as a session needs: `select 1` is answered, `bad` is an error, anything else never. The first
+ * sessions get these greetings in their order, the later ones the last of them.
+ */
+async function fakePostgres(directory: string, greeting: Buffer | readonly Buffer[] | undefined = hello) {
+  const greetings = [greeting].flat();
   const sockets = new Set<Socket>();
   const statements: string[] = [];
   let startup = "";
@@ -64,9 +68,10 @@ async function fakePostgres(directory: string, greeting: Buffer | undefined = he
     socket.on("close", () => {
       ended += 1;
     });
-    socket.once("data", (first) => {
-      startup = first.toString("latin1");
-      if (greeting !== undefined) socket.write(greeting);
+    socket.once("data", (asked) => {
+      startup = asked.toString("latin1");
+      const [first] = greetings.length > 1 ? greetings.splice(0, 1) : greetings;
+      if (first !== undefined) socket.write(first);
       socket.on("data", (chunk) => {
         const text = chunk.toString("utf8", 5, chunk.length - 1);
         if (chunk[0] !== "Q".charCodeAt(0)) return;
@@ -238,5 +243,26 @@ describe("no session begins", () => {
     const starting = message("E", "SFATAL", "C57P03", "Mthe database system is starting up", [0]);
     await fakePostgres(ssh.directory, starting);
     expect(await failureOf(session(host, ssh))).toMatchObject({ name: "SqlFailed", code: "57P03" });
+  });
+
+  const full = message("E", "SFATAL", "C53300", "Msorry, too many clients already", [0]);
+
+  it("waits until the server has a connection slot again", async () => {
+    const { ssh, host } = await setUp();
+    const postgres = await fakePostgres(ssh.directory, [full, full, hello]);
+    const sql = await session(host, ssh, 5);
+    expect(await sql.query("select 1")).toBeUndefined();
+    expect(postgres.ended()).toBe(2);
+  });
+
+  it("when the server has none within the limit: what it said, and the way out", async () => {
+    const { ssh, host } = await setUp();
+    const postgres = await fakePostgres(ssh.directory, full);
+    const error = await failureOf(session(host, ssh, 0.7));
+    expect(error).toMatchObject({ name: "SqlFailed", code: "53300" });
+    expect(error.message).toBe(
+      "pg1: PostgreSQL: sorry, too many clients already (53300). End sessions that hang, or raise superuser_reserved_connections.",
+    );
+    expect(postgres.ended()).toBeGreaterThan(1);
   });
 });

@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { setTimeout as pause } from "node:timers/promises";
 import pg from "pg";
 import { z } from "zod";
 import { faultText } from "../model/fault.ts";
@@ -43,11 +44,37 @@ export interface SqlSession {
 /** How much later than the server's own statement_timeout we give a session up. */
 const answerGraceSeconds = 2;
 
-/** Opens a session over the host's SSH connection: no port, no password. */
+/** too_many_connections: https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const tooManyConnections = "53300";
+const slotPauseSeconds = 0.25;
+
+/**
+ * Opens a session over the host's SSH connection: no port, no password. Where the server has no connection slot left, that is
+ * waited for within the connect limit: those of superusers are few, and whoever watches the server takes them for a moment.
+ */
 export async function connectPostgres(host: RemoteHost, address: PostgresAddress): Promise<SqlSession> {
-  const path = `${address.socketDirectory}/.s.PGSQL.${address.port}`;
   const deadline = startDeadline(address.connectLimitSeconds);
-  const channel = await openChannel(host, path, address.connectLimitSeconds);
+  let limitSeconds = address.connectLimitSeconds;
+  for (;;) {
+    try {
+      return await openSession(host, address, limitSeconds);
+    } catch (error) {
+      const isFull = error instanceof SqlFailed && error.code === tooManyConnections;
+      if (!isFull || deadline.remainingSeconds() <= slotPauseSeconds) throw error;
+      await pause(slotPauseSeconds * 1000);
+      limitSeconds = Number(deadline.remainingSeconds().toFixed(1));
+    }
+  }
+}
+
+async function openSession(
+  host: RemoteHost,
+  address: PostgresAddress,
+  connectLimitSeconds: number,
+): Promise<SqlSession> {
+  const path = `${address.socketDirectory}/.s.PGSQL.${address.port}`;
+  const deadline = startDeadline(connectLimitSeconds);
+  const channel = await openChannel(host, path, connectLimitSeconds);
   const client = new pg.Client({
     stream: () => asSocket(channel),
     ssl: false,
@@ -70,7 +97,7 @@ export async function connectPostgres(host: RemoteHost, address: PostgresAddress
   }
   try {
     await limited(client.connect(), deadline.remainingSeconds(), () =>
-      giveUp(noAnswer(host.name, path, address.connectLimitSeconds)),
+      giveUp(noAnswer(host.name, path, connectLimitSeconds)),
     );
   } catch (error) {
     channel.destroy();
@@ -168,19 +195,22 @@ async function closeClient(client: pg.Client, channel: Duplex, failed: boolean):
   });
 }
 
+/** By SQLSTATE. */
+const remedies: Readonly<Record<string, string>> = {
+  "28000": "Map the SSH user to that role: peer authentication in pg_hba.conf, the map in pg_ident.conf.",
+  [tooManyConnections]: "End sessions that hang, or raise superuser_reserved_connections.",
+};
+
 /** Our own errors stay as they are; PostgreSQL's keep their SQLSTATE; what else can happen is that the server went away. */
 function explain(hostName: string, path: string, error: unknown): RemoteError {
   if (error instanceof RemoteError) return error;
   if (error instanceof pg.DatabaseError) {
     const code = error.code ?? "XX000";
     const more = [error.detail, error.hint].filter((text) => text !== undefined).join(" ");
-    const remedy =
-      code === "28000"
-        ? " Map the SSH user to that role: peer authentication in pg_hba.conf, the map in pg_ident.conf."
-        : "";
+    const remedy = remedies[code];
     return new SqlFailed(
       hostName,
-      `${hostName}: PostgreSQL: ${error.message} (${code})${more && `. ${more}`}.${remedy}`,
+      `${hostName}: PostgreSQL: ${error.message} (${code})${more && `. ${more}`}.${remedy === undefined ? "" : ` ${remedy}`}`,
       code,
     );
   }
