@@ -3,6 +3,7 @@ import { type ClusterDeclaration, type Limits, limitsSchema, type MemberDeclarat
 import { duration } from "./duration.ts";
 import { type MaintenanceWindow, maintenanceWindowSchema } from "./maintenanceWindow.ts";
 import type { Endpoint } from "./observedPrimary.ts";
+import { pacemakerNames } from "./pacemaker/names.ts";
 import { declaredPgsqlSchema } from "./pacemaker/pgsqlParameters.ts";
 import type { ClusterShape } from "./rendering.ts";
 
@@ -208,8 +209,12 @@ export function memberOf(group: Pick<Group, "members" | "cluster">, name: string
 }
 
 /** Where every member is reached by the others: what tells from whom a standby streams. */
-export function endpointsOf(group: Pick<Group, "members">): Endpoint[] {
-  return group.members.map(({ name, replicationAddress, port }) => ({ member: name, replicationAddress, port }));
+export function endpointsOf(group: Pick<Group, "members" | "cluster" | "failover">): Endpoint[] {
+  const { clone } = pacemakerNames(group.cluster);
+  return group.members.map(({ name, host, replicationAddress, port }) => ({
+    ...{ member: name, replicationAddress, port },
+    pacemaker: group.failover.manager === "pacemaker" ? { clone, node: host } : undefined,
+  }));
 }
 
 /**

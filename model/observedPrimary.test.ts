@@ -10,6 +10,7 @@ import {
 } from "../test/support/observations.ts";
 import type { MemberObservation } from "./observation.ts";
 import { type ObservedPrimary, observePrimary } from "./observedPrimary.ts";
+import type { RunningStatus } from "./pacemaker/status.ts";
 
 /** Members are declared in the order in which they are observed. */
 function observed(...observations: MemberObservation[]): ObservedPrimary {
@@ -19,6 +20,31 @@ function observed(...observations: MemberObservation[]): ObservedPrimary {
 const pg1 = { kind: "known", member: "pg1", timeline: 1, systemIdentifier };
 
 const silent = { local: { unit: "active" }, postgres: undefined } as const;
+
+/** Pacemaker with quorum and fencing: that node is promoted, this one was fenced. */
+function afterFencing(promoted: string, off: string): RunningStatus {
+  const node = { standby: false, maintenance: false, pending: false, unclean: false, shutdown: false };
+  const instance = { managed: true, maintenance: false, failed: false, blocked: false, orphaned: false };
+  return {
+    running: true,
+    ...{ coordinator: "host2", quorum: true, maintenance: false, fencingEnabled: true },
+    nodes: ["host1", "host2", "host3"].map((name, id) => ({
+      ...node,
+      ...{ id, name, online: name !== off, isCoordinator: name === "host2" },
+    })),
+    resources: [
+      {
+        ...instance,
+        id: "pgha-orders",
+        agent: "ocf:heartbeat:pgsqlms",
+        clone: "pgha-orders-clone",
+        role: "Promoted",
+        nodes: [promoted],
+      },
+    ],
+    ...{ failedActions: [], failCounts: [], nodeAttributes: {}, fencing: [] },
+  };
+}
 
 /** PostgreSQL runs on that host, but does not answer. */
 function mute(member: string): MemberObservation {
@@ -292,6 +318,44 @@ describe("a member could not be read", () => {
     expect(observed(primary("pg1"), unreachable("pg2"))).toEqual({
       kind: "unknown",
       reason: "pg1 is writable, but only 1 of 2 members confirm it (pg2 cannot be reached)",
+    });
+  });
+
+  describe("of two under Pacemaker, where the other one cannot be reached", () => {
+    const managed = (...members: string[]) =>
+      endpoints(...members).map((one) => ({
+        ...one,
+        pacemaker: { clone: "pgha-orders-clone", node: one.member.replace("pg", "host") },
+      }));
+    const known = { ...pg1, member: "pg2", timeline: 2 };
+    const two = { postgres: { timeline: 2 } };
+
+    it("names the one that Pacemaker promoted after it had fenced the other", () => {
+      const pg2 = primary("pg2", { local: { pacemaker: afterFencing("host2", "host1") }, ...two });
+      expect(observePrimary([unreachable("pg1"), pg2], managed("pg1", "pg2"))).toEqual(known);
+      expect(observePrimary([unreachable("pg1"), pg2], endpoints("pg1", "pg2"))).toMatchObject({ kind: "unknown" });
+    });
+
+    it("does not name one that somebody promoted beside Pacemaker, or whose Pacemaker does not run", () => {
+      const beside = primary("pg2", { local: { pacemaker: afterFencing("host1", "host1") }, ...two });
+      expect(observePrimary([unreachable("pg1"), beside], managed("pg1", "pg2"))).toMatchObject({ kind: "unknown" });
+      const alone = primary("pg2", { local: { pacemaker: { running: false, reason: "" } }, ...two });
+      expect(observePrimary([unreachable("pg1"), alone], managed("pg1", "pg2"))).toMatchObject({ kind: "unknown" });
+    });
+
+    it("does not name a former primary, and none that was promoted apart from a member that answers", () => {
+      const word = { pacemaker: afterFencing("host1", "host3") };
+      const left = standby("pg2", "pg3", two);
+      const all = managed("pg1", "pg2", "pg3");
+      expect(observePrimary([primary("pg1", { local: word }), left, unreachable("pg3")], all)).toMatchObject({
+        kind: "unknown",
+        former: "pg1",
+      });
+      const at = (endLsn: string) => ({ control: { timeline: 2, began: { timeline: 1, endLsn } } });
+      const writable = primary("pg1", { local: word, ...two, ...at("0/5000148") });
+      expect(observePrimary([writable, stopped("pg2", at("0/5000100")), unreachable("pg3")], all)).toMatchObject({
+        kind: "unknown",
+      });
     });
   });
 

@@ -9,6 +9,7 @@ import {
   timelineOf,
   wasRead,
 } from "./observation.ts";
+import { type ManagedInstance, vouchesFor } from "./pacemaker/vouching.ts";
 import { arePromotedApart, promotedApartText } from "./promotedApart.ts";
 
 /** Who is primary, as far as the hosts tell. Nothing but `known` is ever acted on. */
@@ -55,11 +56,14 @@ export interface Endpoint {
   readonly member: string;
   readonly replicationAddress: string;
   readonly port: number;
+  /** Undefined: nobody but the operator decides who is primary. */
+  readonly pacemaker?: ManagedInstance | undefined;
 }
 
 /**
  * A member is named if every declared member could be read and exactly one is writable; or if a majority of the
- * declared members confirms it: is it, or has a wal receiver streaming from it. Never one whose timeline another
+ * declared members confirms it: is it, or has a wal receiver streaming from it; or if it runs under Pacemaker, which says
+ * that it is promoted and that the hosts of all who could not be asked are off. Never one whose timeline another
  * member has left behind: it is a former primary that came back, and what was written after it is on the others. Where
  * another member was promoted apart to a timeline of the same number, only a majority tells which of the two counts.
  */
@@ -86,6 +90,7 @@ export function observePrimary(
     if (unread.length === 0 && apart.length === 0) return known;
     const confirming = reached.filter((observation) => confirms(observation, candidate, endpoints));
     if (confirming.length * 2 > observations.length) return known;
+    if (apart.length === 0 && isVouchedFor(candidate, unread, endpoints)) return known;
     const stopped = stoppedMembers(reached);
     return {
       kind: "unknown",
@@ -122,6 +127,21 @@ function stoppedMembers(reached: readonly ReachedMember[]): readonly string[] | 
 function stoppedTexts(stopped: readonly string[] | undefined): string[] {
   if (stopped === undefined) return [];
   return [`${stopped.join(" and ")} ${stopped.length === 1 ? "is" : "are"} stopped`];
+}
+
+/** By the Pacemaker on the candidate's own host: with quorum, it speaks for all. */
+function isVouchedFor(
+  candidate: ReachedMember,
+  unread: readonly MemberObservation[],
+  endpoints: readonly Endpoint[],
+): boolean {
+  const status = candidate.local.pacemaker;
+  const [instance, ...others] = [candidate, ...unread].map(
+    ({ member }) => endpoints.find((known) => known.member === member)?.pacemaker,
+  );
+  if (status?.running !== true || instance === undefined) return false;
+  const managed = others.filter((other) => other !== undefined);
+  return managed.length === others.length && vouchesFor(status, instance, managed);
 }
 
 /** Is it the candidate itself, or does it stream from there on the same timeline? */

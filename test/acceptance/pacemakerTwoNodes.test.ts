@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
-import { waitUntilStreaming } from "../support/byHand.ts";
+import { said, waitUntilStreaming } from "../support/byHand.ts";
 import { onHost } from "../support/labStack.ts";
 import {
   declarePacemakerCluster,
@@ -85,13 +85,18 @@ test("a primary whose host is cut off from everything is switched off, and the o
   expect(ownersIn(verdict)).toEqual(["pg1", "pg2"]);
 });
 
-test("a primary whose host dies is fenced, and the other is promoted without a lost row, with both addresses", async (context) => {
+test("a primary whose host dies is fenced, the other is promoted without a lost row, with both addresses, and preview and up name it although it is alone", async (context) => {
   const second = await lab.watchOwners(replicationIp);
   const verdict = await underWrites(cluster, context, async () => {
     const since = Date.now();
     await lab.kill("pg2");
     expect(await waitUntilPromoted(lab, "pg1", "pg2", 90)).toBe("pg1");
     context.task.meta.measured = `promoted after ${seconds(Date.now() - since)}`;
+    const preview = await cluster.stack.preview();
+    expectExit(preview, 0);
+    expect(said(preview)).toContain("a failover happened: pg1 is primary, the stack file says pg2");
+    expectExit(await cluster.stack.up(), 0);
+    expect(await promotedMember(lab, "pg1")).toBe("pg1");
     await comeBack(cluster, "pg2", "pg1");
   });
   expect(ownersIn(verdict)).toEqual(["pg2", "pg1"]);
