@@ -17,8 +17,12 @@ export async function removePacemaker(hosts: RemoteHosts, reporter: Reporter, co
   const ours = views.filter((view) => view.reached && belongingOf(view.host, view.conf, corosync).kind === "ours");
   for (const view of views) {
     if (view.reached) continue;
+    const alone =
+      corosync.device === undefined
+        ? "Alone it has no quorum and runs nothing. There, when it comes back:"
+        : `With the vote of ${corosync.device.host}, which stays while other clusters need that, it may switch the others off and go on with its old data. Keep it off its networks until this was done there:`;
     reporter.warn(
-      `${view.host} cannot be reached; Corosync is left there as it is\n  Alone it has no quorum and runs nothing. There, when it comes back: \`systemctl disable --now pacemaker corosync\`.`,
+      `${view.host} cannot be reached; Corosync is left there as it is\n  ${alone} \`systemctl disable --now pacemaker corosync\`.`,
     );
   }
   const answering = ours.flatMap((view) =>
@@ -43,7 +47,7 @@ export async function removePacemaker(hosts: RemoteHosts, reporter: Reporter, co
     const leaveAlone = { ...own, groups: Object.fromEntries(stopped), properties: { "maintenance-mode": "true" } };
     await applyConfiguration(host, leaveAlone, []);
     await waitUntilNothingLeft(host, 60);
-  } else if (answering.length > 0) {
+  } else if (!answering.every(({ cib }) => isLeftAlone(cib))) {
     throw new UserError(
       `${corosync.name}: found no quorum, expected a majority of ${Object.keys(corosync.nodes).join(", ")}: otherwise nobody can tell who has the virtual IPs. Nothing was touched.\n  Start the other hosts, then run this again.`,
     );
@@ -53,4 +57,11 @@ export async function removePacemaker(hosts: RemoteHosts, reporter: Reporter, co
   if (corosync.device === undefined) return;
   await Promise.all(ours.map(({ host }) => stopDeviceNode(hosts.host(host), false)));
   await releaseDevice(hosts, reporter, corosync.device.host, corosync.name);
+}
+
+/** Was it told so by a removal that was cut off? Then nothing needs quorum any more. */
+function isLeftAlone(cib: string): boolean {
+  const { own } = readCib(cib, ["maintenance-mode"]);
+  const stopped = Object.values(own.groups).every(({ meta }) => meta["target-role"] === "Stopped");
+  return own.properties["maintenance-mode"] === "true" && stopped;
 }

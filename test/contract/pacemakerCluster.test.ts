@@ -211,6 +211,26 @@ test("taken away, it takes the addresses first, leaves the rest alone, and is go
   }
 });
 
+test("a removal that was cut off is finished, although the hosts that are left have no quorum any more", async () => {
+  const bench = await prepare();
+  const { inputs, properties } = await bench.created();
+  const whole = bench.hosts.cib;
+  const conf = bench.hosts.nodes.pg3?.files.get(corosyncConfPath) ?? "";
+  const withoutQuorum = (cib: string) => cib.replace('have-quorum="1"', 'have-quorum="0"');
+  bench.hosts.cib = withoutQuorum(whole);
+  const failure = await failureOf(bench.engine.delete("main", inputs, properties));
+  expect(failure.message).toContain("found no quorum, expected a majority of pg1, pg2, pg3");
+  for (const name of names) expect(bench.hosts.nodes[name]?.running).toBe(true);
+
+  bench.hosts.cib = whole;
+  await bench.engine.delete("main", inputs, properties);
+  bench.hosts.cib = withoutQuorum(bench.hosts.cib);
+  Object.assign(bench.hosts.nodes.pg3 ?? {}, { running: true, enabled: true });
+  bench.hosts.nodes.pg3?.files.set(corosyncConfPath, conf);
+  await bench.engine.delete("main", inputs, properties);
+  expect(bench.hosts.nodes.pg3).toMatchObject({ running: false, enabled: false });
+});
+
 test("it is not taken away while others have resources in it", async () => {
   const bench = await prepare();
   const { inputs, properties } = await bench.created();
