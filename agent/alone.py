@@ -21,41 +21,8 @@ def recorded_nodes(member):
     return None if text is None else named_nodes(text, member["relax"]["attribute"])
 
 
-def recorded_since(attribute):
-    """By node that has it: its value. crm_mon would not tell it of a node that is off."""
-    found = configured_attributes(nodes_configured() or "")
-    return {node: attributes[attribute] for node, attributes in found if attribute in attributes}
-
-
-def nodes_configured():
-    """What Pacemaker's configuration says of its nodes; as it lies on the disk where Pacemaker does not run, nothing where there
-    is none; None where it cannot be read."""
-    if unit_state("pacemaker.service")[0] in AT_REST:
-        return read_text(CIB_FILE) or ""
-    try:
-        code, text = run(["cibadmin", "--query", "--scope", "nodes"], 5)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return text if code == 0 else None
-
-
-CIB_FILE = "/var/lib/pacemaker/cib/cib.xml"
-
-
 def named_nodes(text, attribute):
-    return sorted(node for node, found in configured_attributes(text) if attribute in found)
-
-
-def node_value(text, node, attribute):
-    return dict(configured_attributes(text)).get(node, {}).get(attribute)
-
-
-def configured_attributes(text):
-    """Of each node its name, and its attributes by name."""
-    nodes = re.findall(r"<node\b([^>]*?)(?:/>|>(.*?)</node>)", text, re.DOTALL)
-    named = [(re.search(r'\buname="([^"]*)"', words), inner) for words, inner in nodes]
-    pattern = r'<nvpair\b(?=[^>]*\bname="([^"]*)")[^>]*\bvalue="([^"]*)"'
-    return [(match[1], dict(re.findall(pattern, inner))) for match, inner in named if match]
+    return sorted(node for node, found in configured_attributes(text).items() if attribute in found)
 
 
 def relaxed_word(member):

@@ -212,49 +212,6 @@ def recovery_bytes(member):
     return max(0, (segment_number(newest[8:], segment_bytes) + 1) * segment_bytes - redo)
 
 
-def successors(text, resource, node):
-    """On which other nodes a standby can be promoted, by the agent's scores. Only where Pacemaker manages the cluster and can
-    switch this host off: a primary that crashed is neither demoted nor stopped."""
-    clone = clone_in(text, resource)
-    if clone is None or 'managed="false"' in clone[0] or 'stonith-enabled="true"' not in text:
-        return []
-    score = "master-" + resource.removesuffix("-clone")
-    nodes = node_attributes(text).items()
-    return [name for name, found in nodes if name != node and re.match(r"\+?[1-9]", found.get(score, ""))]
-
-
-def clone_in(text, resource):
-    """The attributes of this clone, and what is inside; None where Pacemaker does not know it."""
-    pattern = r'<clone\b([^>]*\bid="%s"[^>]*)>(.*?)</clone>' % re.escape(resource)
-    found = re.search(pattern, text, re.DOTALL)
-    return found and (found[1], found[2])
-
-
-def role_given(text, resource, node):
-    """The same, by crm_mon's XML."""
-    clone = clone_in(text, resource)
-    if clone is None:
-        return False, None  # Pacemaker runs here, and does not manage this cluster
-    quorum = has_quorum(text)
-    found = re.findall(r"<resource\b([^>]*?)(?:/>|>(.*?)</resource>)", clone[1], re.DOTALL)
-    instances = [(words, re.findall(r'<node\b[^>]*\bname="([^"]*)"', inner)) for words, inner in found]
-    here = [words for words, nodes in instances if node in nodes]
-    if 'managed="false"' in clone[0] or any('managed="false"' in words for words in here):
-        return quorum, None  # it stands back
-    if not quorum:
-        return False, "Pacemaker has no quorum on this host: the others may promote another member"
-    if any(is_promoted(words) for words in here):
-        return True, None
-    promoted = [name for words, nodes in instances if is_promoted(words) for name in nodes]
-    elsewhere = "has promoted %s" % " and ".join(promoted) if promoted else "has promoted nobody"
-    return False, "Pacemaker %s, and does not give this host the role" % elsewhere
-
-
-def is_promoted(words):
-    """Its role, not the one that is asked for (target_role)."""
-    return re.search(r'(?:^|\s)role="Promoted"', words) is not None
-
-
 def automatic_restarts(unit):
     """Since somebody last started it. 0 also where systemd does not say."""
     _, text = run(["systemctl", "show", "--property=NRestarts", "--value", unit], 10)

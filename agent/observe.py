@@ -148,38 +148,11 @@ def ticket_seen(path):
     return {"epoch": ticket["epoch"], "state": ticket["state"]} if "state" in ticket else None
 
 
-def crm_mon(seconds=5):
-    """Its exit code, and what Pacemaker on this host says of the whole cluster; nothing where it is not installed, or hangs."""
-    try:
-        return run(["crm_mon", "--one-shot", "--output-as=xml"], seconds)
-    except (OSError, subprocess.TimeoutExpired):
-        return 1, ""
-
-
 def corosync_rings():
     try:
         return run(["corosync-cfgtool", "-s"], 5)[1] or None
     except (OSError, subprocess.TimeoutExpired):
         return None
-
-
-# Of crm_mon's XML. python3-minimal has no parser for that; attributes are quoted, and in any order.
-
-
-def has_quorum(view):
-    return re.search(r'<current_dc\b[^>]*\bwith_quorum="true"', view) is not None
-
-
-def nodes_online(view):
-    return re.findall(r'<node\b(?=[^>]*\bonline="true")[^>]*\bname="([^"]*)"', view)
-
-
-def node_attributes(view):
-    """By node, each by name."""
-    section = re.search(r"<node_attributes>(.*?)</node_attributes>", view, re.DOTALL)
-    nodes = re.findall(r'<node\b[^>]*\bname="([^"]*)"[^>/]*>(.*?)</node>', section[1] if section else "", re.DOTALL)
-    pattern = r'<attribute\b(?=[^>]*\bname="([^"]*)")[^>]*\bvalue="([^"]*)"'
-    return {name: dict(re.findall(pattern, inner)) for name, inner in nodes}
 
 
 def observe(arguments):

@@ -5,6 +5,7 @@ const files = [
   "common.py",
   "lock.py",
   "ticket.py",
+  "pacemaker.py",
   "observe.py",
   "data.py",
   "service.py",

@@ -197,8 +197,8 @@ def obstacle(member):
 
 def fate_unknown(text):
     """A host that is neither a part of this cluster now nor known to be off may be deciding by itself."""
-    names = re.findall(r'<node\b(?=[^>]*\bunclean="true")[^>]*\bname="([^"]*)"', text)
-    return "what became of %s is not known: it is to be fenced first" % " and ".join(sorted(set(names))) if names else None
+    names = sorted(name for name, found in nodes_seen(text).items() if found.get("unclean") == "true")
+    return "what became of %s is not known: it is to be fenced first" % " and ".join(names) if names else None
 
 
 def unheard(member):

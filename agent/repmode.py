@@ -96,7 +96,7 @@ def data_status(member, node):
     """History as the agent keeps it; "" where it never was written, None where it cannot be read. crm_mon would not tell it of
     a node that is off."""
     text = nodes_configured()
-    return None if text is None else node_value(text, node, own_attribute(member, "data-status")) or ""
+    return None if text is None else configured_attributes(text).get(node, {}).get(own_attribute(member, "data-status"), "")
 
 
 def relax_refusal(member):
@@ -112,8 +112,8 @@ def relax_refusal(member):
             return "Pacemaker's configuration cannot be read"
         if status in PROMOTABLE["sync"]:
             return "Pacemaker may still promote %s (%s)" % (node, status)
-        words = re.search(r'<node\b([^>]*\bname="%s"[^>]*\bonline="[^>]*)' % re.escape(node), view)
-        if words is None or 'unclean="true"' in words[1] or 'pending="true"' in words[1]:
+        seen = nodes_seen(view).get(node)
+        if seen is None or "true" in (seen.get("unclean"), seen.get("pending")):
             return "whether %s is off is not known" % node
     return None
 

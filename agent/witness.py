@@ -44,7 +44,7 @@ def unseen_nodes(values, view, own):
     of all were there, this one included. Of any two such majorities one node is in both, and brings Pacemaker's newest
     configuration with it."""
     names = {number: values.get("nodelist.node.%s.name" % place, number) for place, number in nodes_in(values)}
-    there = re.findall(r'<node\b(?=[^>]*\bonline="true")(?![^>]*\bpending="true")[^>]*\bname="([^"]*)"', view)
+    there = [name for name in nodes_online(view) if nodes_seen(view)[name].get("pending") != "true"]
     states = {name: values.get("runtime.members.%s.status" % number) for number, name in names.items()}
     unseen = [name for name, state in states.items() if state is None or state == "joined" and name not in [own, *there]]
     return sorted(unseen) if 2 * len(unseen) >= len(names) else []
@@ -60,10 +60,6 @@ def accepts_loss(member):
     """An operator said so, on this host and since it booted."""
     code, text = crm_mon()
     return code == 0 and own_attribute(member, "accept-loss") in node_attributes(text).get(member["node"], {})
-
-
-def own_attribute(member, name):
-    return "%s-%s" % (member["resource"].removesuffix("-clone"), name)
 
 
 def record_refusal(member, reason):

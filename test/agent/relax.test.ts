@@ -53,14 +53,14 @@ Membership information
          1          1 pg1 (local)
          3          1 pg3
 `;
-    const node = (name: string, unclean: boolean) =>
-      `<node name="${name}" id="1" online="${!unclean}" pending="false" unclean="${unclean}" type="member"/>`;
+    const nodes = (pg2Unclean: boolean) =>
+      `<nodes><node name="pg1" id="1" online="true" pending="false" unclean="false" type="member"/><node name="pg2" id="2" online="${!pg2Unclean}" pending="false" unclean="${pg2Unclean}" type="member"/></nodes>`;
     expect(
       await hosts.evaluate([
         ["members_present", list],
         ["members_present", "Cannot initialize QUORUM service\n"],
-        ["fate_unknown", node("pg1", false) + node("pg2", false)],
-        ["fate_unknown", node("pg1", false) + node("pg2", true)],
+        ["fate_unknown", nodes(false)],
+        ["fate_unknown", nodes(true)],
       ]),
     ).toEqual([["pg1", "pg3"], [], null, "what became of pg2 is not known: it is to be fenced first"]);
   });
