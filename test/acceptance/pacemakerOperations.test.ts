@@ -10,7 +10,18 @@ import {
   waitUntilPromoted,
   waitUntilRunning,
 } from "../support/pacemaker.ts";
-import { adoptPrimary, expectAsDeclared, promotedMember, serversIn, underWrites } from "../support/pacemakerProof.ts";
+import {
+  adoptPrimary,
+  boardOrders,
+  comeBack,
+  expectAsDeclared,
+  fencingOf,
+  ownersIn,
+  promotedMember,
+  serversIn,
+  underWrites,
+  waitForBoardOrders,
+} from "../support/pacemakerProof.ts";
 import { expectExit, type TestCluster } from "../support/testCluster.ts";
 
 /* Limits of the agent's operations and what follows when one fails, declared in the stack. The tests go on from each other. */
@@ -135,6 +146,48 @@ test("onFail: standby takes everything from the host of a primary that failed, u
     await waitUntilStreaming(lab, other, [failed]);
   });
   await adoptPrimary(cluster, other);
+});
+
+test("onFail: fence switches the host of a primary that failed off, and the other member is promoted", async (context) => {
+  const failed = await promotedMember(lab, "pg1");
+  const [other = ""] = members.filter((name) => name !== failed);
+  await cluster.declare("failover", looksAt({ onFail: "fence" }));
+  expectExit(await cluster.stack.up(), 0);
+  const before = await boardOrders(lab, failed);
+  const verdict = await underWrites(cluster, context, async () => {
+    await stopTheServer(failed);
+    expect(await waitUntilPromoted(lab, other, failed, 120)).toBe(other);
+    await waitForBoardOrders(lab, failed, [...before, "ForceOff", "On"]);
+    expect(await fencingOf(lab, other, failed)).toBe("success");
+    await comeBack(cluster, failed, other);
+  });
+  expect(ownersIn(verdict)).toEqual([failed, other]);
+});
+
+test("onFail: demote makes a primary that failed a standby without a stop between, and one of the two is promoted", async (context) => {
+  const failed = await promotedMember(lab, "pg1");
+  const [other = ""] = members.filter((name) => name !== failed);
+  await cluster.declare("failover", looksAt({ onFail: "demote" }));
+  expectExit(await cluster.stack.up(), 0);
+  const orders = await Promise.all(members.map((member) => boardOrders(lab, member)));
+  const [startedBefore] = await startTimes(lab, [failed]);
+  let primary = "";
+  await underWrites(cluster, context, async () => {
+    await stopTheServer(failed);
+    const settled = async () => {
+      const { resources } = await pacemakerStatus(lab, other);
+      const roles = resources.filter(({ id }) => id === names.resource).map(({ role }) => role);
+      const [startedNow] = await startTimes(lab, [failed]).catch(() => [startedBefore]);
+      return (roles.sort().join() === "Promoted,Unpromoted" && startedNow !== startedBefore) || undefined;
+    };
+    await waitFor("a primary and a standby that was started again", 120, settled, 500);
+    primary = await promotedMember(lab, other);
+    await waitUntilStreaming(lab, primary, [primary === failed ? other : failed]);
+  });
+  context.task.meta.measured += `; ${primary === failed ? "the same one" : "the other one"} is primary`;
+  expect(await Promise.all(members.map((member) => boardOrders(lab, member)))).toEqual(orders);
+  await cleanUp(other);
+  await adoptPrimary(cluster, primary);
 });
 
 test("under the agent pgsql they are declared and changed alike", async () => {
