@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
-import { killTree, plain } from "../support/labStack.ts";
+import { killTree } from "../support/killTree.ts";
+import { plain } from "../support/labStack.ts";
 import {
   createTestCluster,
   expectExit,

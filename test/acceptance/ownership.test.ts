@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
-import { killTree, onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
+import { killTree } from "../support/killTree.ts";
+import { onHost, plain, scriptOnHost, sql } from "../support/labStack.ts";
 import type { Ran } from "../support/stack.ts";
 import {
   ageLocks,

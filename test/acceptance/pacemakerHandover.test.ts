@@ -2,7 +2,8 @@ import { beforeAll, expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { standsBackSince } from "../../model/pacemaker/view.ts";
 import { holdReceiver, holdShutdown, switchUntil, waitForPrimary } from "../support/handoverMoments.ts";
-import { killTree, plain } from "../support/labStack.ts";
+import { killTree } from "../support/killTree.ts";
+import { plain } from "../support/labStack.ts";
 import { expectRoles, holders, names, pacemakerStatus, setUpPacemakerCluster } from "../support/pacemaker.ts";
 import {
   ageLocks,

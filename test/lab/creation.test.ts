@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/shell.ts";
-import { killTree, onHost, scriptOnHost, sql } from "../support/labStack.ts";
+import { killTree } from "../support/killTree.ts";
+import { onHost, scriptOnHost, sql } from "../support/labStack.ts";
 import type { Ran, TestStack } from "../support/stack.ts";
 import { ageLocks, declareTestCluster, openTestLab } from "../support/testCluster.ts";
 

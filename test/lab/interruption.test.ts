@@ -10,7 +10,8 @@ import {
   waitForPrimary,
   waitInside,
 } from "../support/handoverMoments.ts";
-import { killTree, plain } from "../support/labStack.ts";
+import { killTree } from "../support/killTree.ts";
+import { plain } from "../support/labStack.ts";
 import type { Running } from "../support/stack.ts";
 import {
   ageLocks,

@@ -1,7 +1,5 @@
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
 import type { Lab, LabHost } from "../../lab/lab.ts";
-import type { Running } from "./stack.ts";
 
 /** What a stack file says of these hosts of a lab: all three networks, and the lab's own key. */
 export function hostsConfig(
@@ -54,42 +52,6 @@ export async function fingerprint(lab: Lab, host: string): Promise<string> {
      systemctl list-units --no-legend --plain 'pgha*'`,
   );
   return createHash("sha256").update(text).digest("hex");
-}
-
-/** Ends a running pulumi as a power failure would: the CLI, its language host and its providers, at once. */
-export function killTree(running: Running): void {
-  const pid = running.child.pid;
-  if (pid === undefined) return;
-  for (const one of [pid, ...descendants(pid)]) {
-    try {
-      process.kill(one, "SIGKILL");
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
-}
-
-function descendants(root: number): number[] {
-  const parents = new Map<number, number>();
-  for (const entry of readdirSync("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
-      parents.set(Number(entry), Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]));
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
-  const found: number[] = [];
-  const open = [root];
-  for (let parent = open.pop(); parent !== undefined; parent = open.pop()) {
-    for (const [pid, of] of parents) {
-      if (of !== parent) continue;
-      found.push(pid);
-      open.push(pid);
-    }
-  }
-  return found;
 }
 
 /** The diagnostics of a run without colours, the engine's progress lines and trailing blanks. */

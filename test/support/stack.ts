@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseDocument } from "yaml";
+import { killTree } from "./killTree.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -71,7 +72,7 @@ export async function openStack(options: StackOptions): Promise<TestStack> {
     };
     child.stdout.on("data", collect);
     child.stderr.on("data", collect);
-    const timer = setTimeout(() => child.kill("SIGKILL"), (options.limitSeconds ?? 300) * 1000);
+    const timer = setTimeout(() => killTree({ child }), (options.limitSeconds ?? 300) * 1000);
     const ended = new Promise<Ran>((resolve, reject) => {
       child.on("error", reject);
       child.on("close", (code) => {
