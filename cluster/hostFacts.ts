@@ -9,7 +9,7 @@ const script = `
 echo "system $ID"; echo "systemVersion \${VERSION_ID:-}"
 [ -d /run/systemd/system ] && echo "hasSystemd yes"
 command -v apt-get >/dev/null && echo "hasApt yes"
-ip -o addr show 2>/dev/null | awk '{sub("/.*","",$4); print "address " $4}'
+ip -o addr show 2>/dev/null | awk '{print "network " $4; sub("/.*","",$4); print "address " $4}'
 ss -Hltnp 2>/dev/null | awk '{n=split($4,a,":"); p=""; if (match($0, /\\(\\("[^"]*"/)) p=substr($0,RSTART+3,RLENGTH-4); print "listening " a[n] " " p}'
 for marker in /var/lib/pgha/*/*/marker.json; do
   [ -e "$marker" ] || continue
@@ -34,7 +34,7 @@ ask() {
   done
 }
 for address in $ADDRESSES; do
-  grep -qs "value=\\"$address\\"" /var/lib/pacemaker/cib/cib.xml && echo "managed $address"
+  grep -s "value=\\"$address\\"" /var/lib/pacemaker/cib/cib.xml | grep -q 'id="pgha-[^"]*-ip-instance_attributes' && echo "managed $address"
   ask "$address" &
 done
 wait
@@ -71,6 +71,7 @@ function parseHostFacts(text: string): HostFacts {
     hasSystemd: all("hasSystemd").length > 0,
     hasApt: all("hasApt").length > 0,
     addresses: all("address"),
+    networks: all("network").filter((network) => network.includes("/")),
     listening: all("listening").map((value) => {
       const [port, ...process] = value.split(" ");
       return { port: Number(port), process: process.join(" ") };

@@ -126,9 +126,9 @@ function plannedNode({ pacemaker }: Environment, host: string): { node?: Planned
         clusters
           .filter(({ members }) => members.some((member) => member.host === host))
           .flatMap((cluster) =>
-            Object.entries(cluster.virtualIps).map(([kind, { address }]) => [
+            Object.entries(cluster.virtualIps).map(([kind, { address, prefix, nic }]) => [
               `pgha:clusters.${cluster.name}.virtualIps.${kind}`,
-              address,
+              nic === undefined ? `${address}/${prefix}` : address,
             ]),
           ),
       ),

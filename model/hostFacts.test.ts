@@ -16,6 +16,7 @@ const bare: HostFacts = {
   hasSystemd: true,
   hasApt: true,
   addresses: ["127.0.0.1", "198.51.100.11", "203.0.113.11"],
+  networks: ["127.0.0.1/8", "198.51.100.11/24", "203.0.113.11/24"],
   listening: [{ port: 22, process: "sshd" }],
   directories: { [member.dataDirectory]: { kind: "missing", freeBytes: 10 * 1024 ** 3 } },
   markers: [],

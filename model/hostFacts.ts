@@ -33,6 +33,8 @@ export interface HostFacts {
   readonly hasApt: boolean;
   /** Its IP addresses, without prefix lengths. */
   readonly addresses: readonly string[];
+  /** The same with the lengths of their networks: "198.51.100.11/26". */
+  readonly networks: readonly string[];
   /** Listening TCP ports with the process that has them. */
   readonly listening: readonly { readonly port: number; readonly process: string }[];
   /** By path: missing, empty, data or foreign. */

@@ -126,6 +126,9 @@ const table: readonly Row[] = [
         ...(managedClone === undefined ? [] : [promotesByItself]),
         ...waysOutOfRelaxed(relaxed),
         "`pulumi up` never promotes: it cannot know which writes you can do without.",
+        ...(managedClone === undefined
+          ? []
+          : [`Only where it refuses, and never beside it: first ${maintenanceCommand(managedClone)}. Then:`]),
         `Choose the member with the newest data (the highest timeline below, and of those the furthest WAL). On its host: \`systemctl start ${memberPaths(cluster, "MEMBER").unit}\`,`,
         "then `select pg_promote()` in psql (`su postgres -c psql`) if it is a standby. Then run `pulumi up` again.",
       ),
@@ -294,6 +297,10 @@ function plannedSwitchover(from: string, to: string, applied: Applied | undefine
   };
 }
 
+function maintenanceCommand(clone: string): string {
+  return `\`crm_resource --resource ${clone} --meta --set-parameter maintenance --parameter-value true\``;
+}
+
 const promotesByItself =
   "Pacemaker promotes another member by itself, once no acknowledged row can be missing there: `crm_mon -1` and `journalctl -t pgha` on a host tell what it waits for.";
 
@@ -333,7 +340,7 @@ function waysOutOfUnknown(
     const byHand =
       managedClone === undefined
         ? "To fail over by hand:"
-        : `To fail over by hand all the same: first \`crm_resource --resource ${managedClone} --meta --set-parameter maintenance --parameter-value true\`, then`;
+        : `To fail over by hand all the same: first ${maintenanceCommand(managedClone)}, then`;
     const away = `${missing.unread.join(" and ")} ${missing.unread.length === 1 ? "is off and stays" : "are off and stay"} off`;
     return [
       ...start,

@@ -184,7 +184,11 @@ async function lookAtHost(
     const directories = members.flatMap(({ dataDirectory, walDirectory }) =>
       walDirectory === undefined ? [dataDirectory] : [dataDirectory, walDirectory],
     );
-    const facts = await readHostFacts(context.hosts.host(name), directories, Object.values(node?.virtualIps ?? {}));
+    const facts = await readHostFacts(
+      context.hosts.host(name),
+      directories,
+      Object.values(node?.virtualIps ?? {}).map((address) => address.replace(/\/.*/, "")),
+    );
     const lines = hostFaults(name, facts, members, declared).map(faultText);
     const summary = `${name} (${facts.system} ${facts.systemVersion})`;
     return { host: name, lines, summary, reached: true, markers: facts.markers, facts };

@@ -3,6 +3,9 @@ import { parsed } from "../../test/support/stackFiles.ts";
 import { changeCib, readCib } from "./cib.ts";
 import { concealSecrets, configurationOf, type PacemakerConfiguration, revealSecrets } from "./configuration.ts";
 
+/** Of Pacemaker's own defaults those that are declared. */
+const guarded = { "no-quorum-policy": "stop", "startup-fencing": "true", "stop-all-resources": "false" };
+
 const sentence = "a cut-off primary may go on accepting writes";
 
 /** What a stack file with one cluster under Pacemaker becomes. */
@@ -71,7 +74,7 @@ function byHand(text: string, from: string | RegExp, to: string): string {
 describe("the configuration of a cluster under Pacemaker", () => {
   it("is one promotable clone, its address beside the primary, and nothing more", () => {
     expect(wanted).toEqual({
-      properties: { "stonith-enabled": "false" },
+      properties: { "stonith-enabled": "false", ...guarded },
       resources: {
         "pgha-orders": {
           agent: "ocf:heartbeat:pgsqlms",
@@ -250,7 +253,7 @@ describe("what others have in the configuration", () => {
   const theirs = `<!-- the web team's -->
     <primitive id="web" class="systemd" type="nginx"><operations/></primitive>`;
   const rule = '<rsc_location id="web-on-pg1" rsc="web" node="pg1" score="10"/>';
-  const option = '<nvpair id="x" name="no-quorum-policy" value="freeze"/>';
+  const option = '<nvpair id="x" name="cluster-recheck-interval" value="5min"/>';
   const before = cib({ resources: theirs, constraints: rule, options: option });
 
   it("stays as it is, with its comments and its place, and is nothing of ours", () => {
@@ -261,11 +264,17 @@ describe("what others have in the configuration", () => {
   });
 
   it("becomes ours where it is declared, and goes when it no longer is", () => {
-    const declared = { ...wanted, properties: { ...wanted.properties, "no-quorum-policy": "stop" } };
+    const declared = { ...wanted, properties: { ...wanted.properties, "cluster-recheck-interval": "2min" } };
     const after = applied(before, declared);
-    expect(after).toContain('<nvpair id="x" name="no-quorum-policy" value="stop"/>');
-    expect(applied(after, wanted, Object.keys(declared.properties))).not.toContain("no-quorum-policy");
+    expect(after).toContain('<nvpair id="x" name="cluster-recheck-interval" value="2min"/>');
+    expect(applied(after, wanted, Object.keys(declared.properties))).not.toContain("cluster-recheck-interval");
   });
+});
+
+it("what would make two primaries or none of a divided cluster is put right, though nobody declares it", () => {
+  const changed = byHand(applies, 'name="no-quorum-policy" value="stop"', 'name="no-quorum-policy" value="ignore"');
+  expect(seen(changed).properties["no-quorum-policy"]).toBe("ignore");
+  expect(seen(applied(changed, wanted))).toEqual(wanted);
 });
 
 describe("what was changed by hand", () => {
@@ -332,7 +341,7 @@ describe("what was changed by hand", () => {
       "fencing that was switched on",
       byHand(applies, 'name="stonith-enabled" value="false"', 'name="stonith-enabled" value="true"'),
       (live) => live.properties,
-      { "stonith-enabled": "true" },
+      { "stonith-enabled": "true", ...guarded },
     ],
     [
       "a group that is gone",
@@ -387,7 +396,7 @@ describe("fence devices", () => {
   const secrets = { power: "hunter2" };
 
   it("are resources of their own, with fencing switched on and the secret's name in its place", () => {
-    expect(fenced.properties).toEqual({ "stonith-enabled": "true", "stonith-max-attempts": "INFINITY" });
+    expect(fenced.properties).toEqual({ "stonith-enabled": "true", "stonith-max-attempts": "INFINITY", ...guarded });
     expect(fenced.fencing).toEqual({
       "pgha-fence-power": {
         agent: "stonith:fence_apc",
@@ -407,9 +416,7 @@ describe("fence devices", () => {
     const text = applied(cib(), revealSecrets(fenced, secrets));
     expect(text).toContain('<primitive id="pgha-fence-power" class="stonith" type="fence_apc">');
     expect(text).toContain('name="password" value="hunter2"');
-    expect(concealSecrets(readCib(text, ["stonith-enabled", "stonith-max-attempts"]).own, fenced, secrets)).toEqual(
-      fenced,
-    );
+    expect(concealSecrets(readCib(text, Object.keys(fenced.properties)).own, fenced, secrets)).toEqual(fenced);
   });
 
   it("whose secret was changed by hand, or got one more, differ without showing either", () => {
@@ -419,7 +426,7 @@ describe("fence devices", () => {
       'name="password" value="hunter2"/>',
       'name="password" value="hunter3"/><nvpair id="p" name="login_password" value="hunter4"/>',
     );
-    const live = concealSecrets(readCib(changed, ["stonith-enabled", "stonith-max-attempts"]).own, fenced, secrets);
+    const live = concealSecrets(readCib(changed, Object.keys(fenced.properties)).own, fenced, secrets);
     expect(live.fencing["pgha-fence-power"]?.parameters).toEqual({
       ...fenced.fencing["pgha-fence-power"]?.parameters,
       password: "(another value)",

@@ -46,6 +46,8 @@ export function configurationOf(declaration: PacemakerDeclaration): PacemakerCon
   const { clusters, fencing, fencingLevels, hosts } = declaration;
   const properties = {
     "stonith-enabled": String(fencing.length > 0),
+    // Pacemaker's own defaults, declared: what somebody sets by hand here makes two primaries, or none, and is put right.
+    ...{ "no-quorum-policy": "stop", "startup-fencing": "true", "stop-all-resources": "false" },
     // By itself Pacemaker tries ten times, in less than a minute, and then every 15 minutes.
     ...(fencing.length > 0 ? { "stonith-max-attempts": "INFINITY" } : {}),
     ...quorumProperties(declaration),

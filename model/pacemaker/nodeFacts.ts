@@ -1,5 +1,6 @@
 import type { Fault } from "../fault.ts";
 import { type HostFacts, missingAddressFault } from "../hostFacts.ts";
+import { contains } from "../schema.ts";
 import { belongingOf } from "./corosyncConf.ts";
 
 /** What a host is to be a node of. */
@@ -10,7 +11,10 @@ export interface PlannedNode {
   readonly nodes: readonly string[];
   /** IP addresses that the host must have, one for each ring. */
   readonly addresses: readonly string[];
-  /** Addresses that will move between the nodes, by where they stand in the stack file: nobody may answer for them yet. */
+  /**
+   * Addresses that will move between the nodes, by where they stand in the stack file: nobody may answer for them yet. With the
+   * length of the network where their interface is found by it.
+   */
   readonly virtualIps: Readonly<Record<string, string>>;
 }
 
@@ -22,7 +26,12 @@ export function nodeFaults(host: string, facts: HostFacts, node: PlannedNode, ma
   return [
     ...missing.map((address) => missingAddressFault(host, facts, address)),
     ...(belonging.kind === "foreign" ? [belonging.fault] : []),
-    ...Object.entries(node.virtualIps).flatMap(([place, address]): Fault[] => {
+    ...Object.entries(node.virtualIps).flatMap(([place, declared]): Fault[] => {
+      const [address = "", prefix] = declared.split("/");
+      const networks = facts.networks.filter((network) => contains(network, address));
+      if (prefix !== undefined && networks.every((network) => Number(network.split("/")[1]) > Number(prefix))) {
+        return [wideFault(host, place, declared, networks)];
+      }
       const who = facts.answered?.[address];
       if (who === undefined || managed.includes(address)) return [];
       return [
@@ -35,4 +44,16 @@ export function nodeFaults(host: string, facts: HostFacts, node: PlannedNode, ma
       ];
     }),
   ];
+}
+
+/** IPaddr2 finds the interface by a route that contains the whole network: https://github.com/ClusterLabs/resource-agents, findif.sh */
+function wideFault(host: string, place: string, declared: string, networks: readonly string[]): Fault {
+  const has = networks.length === 0 ? "no interface in that network" : networks.join(", ");
+  return {
+    path: [place],
+    found: `${declared}, and ${host} has ${has}`,
+    expected:
+      "the length of the network that the host's interface has: by a wider one it is not found, and the address starts nowhere",
+    remedy: "Correct the length, or name the interface: { address: ..., nic: ... }.",
+  };
 }

@@ -6,6 +6,8 @@ import type { PacemakerDeclaration } from "./declaration.ts";
 import { deviceIn } from "./quorum.ts";
 
 /** Of a stack file with this number of hosts, all of them members of the cluster orders and fenced, and a host "arbiter". */
+const guarded = { "no-quorum-policy": "stop", "startup-fencing": "true", "stop-all-resources": "false" };
+
 function declaration(hosts: number, main: object = {}): PacemakerDeclaration {
   const names = Array.from({ length: hosts }, (_, index) => `pg${index + 1}`);
   const [found] = parsed({
@@ -39,6 +41,7 @@ describe("two hosts that do not hear each other", () => {
     const two = configuration(2);
     expect(two.properties).toEqual({
       "stonith-enabled": "true",
+      ...guarded,
       "stonith-max-attempts": "INFINITY",
       "priority-fencing-delay": "10s",
     });
@@ -57,7 +60,7 @@ describe("two hosts that do not hear each other", () => {
 
 it("of three hosts the majority decides, and nobody waits", () => {
   const three = configuration(3);
-  expect(three.properties).toEqual({ "stonith-enabled": "true", "stonith-max-attempts": "INFINITY" });
+  expect(three.properties).toEqual({ "stonith-enabled": "true", "stonith-max-attempts": "INFINITY", ...guarded });
   expect(priorityOf(three)).toBeUndefined();
 });
 
@@ -66,7 +69,7 @@ describe("a quorum device", () => {
 
   it("decides between two hosts: the one without its vote neither runs anything nor fences, and nobody waits", () => {
     const { properties } = configuration(2, { quorumDevice });
-    expect(properties).toEqual({ "stonith-enabled": "true", "stonith-max-attempts": "INFINITY" });
+    expect(properties).toEqual({ "stonith-enabled": "true", "stonith-max-attempts": "INFINITY", ...guarded });
   });
 
   it("makes fencing dispensable for two hosts, where its consequence is accepted", () => {

@@ -8,6 +8,7 @@ import { packageOf } from "./fenceAgents.ts";
 import type { FenceDevice } from "./fencing.ts";
 import { fencingFaults } from "./fencingRules.ts";
 import { addressResource, pacemakerNames } from "./names.ts";
+import { propertyFaults } from "./properties.ts";
 import { defaultAlgorithm } from "./quorum.ts";
 import { quorumFaults } from "./quorumFaults.ts";
 import { relaxFaults } from "./relaxing.ts";
@@ -55,7 +56,7 @@ export function validatePacemaker(
     const read: Parts = { name, parts, at, clusters: own, hosts };
     faults.push(
       ...ringFaults(read),
-      ...propertyFaults(read),
+      ...propertyFaults(parts.properties ?? {}, at),
       ...fencingFaults(
         parts.fencing,
         at("fencing"),
@@ -235,37 +236,6 @@ function ringFaults({ parts, at, hosts }: Parts): Fault[] {
     }
   }
   return faults;
-}
-
-/** Properties that the declaration decides in other words, or that would break what it promises. */
-const refusedProperties: Readonly<Record<string, { expected: string; remedy: string } | undefined>> = {
-  "stonith-enabled": { expected: "it to follow from fencing:", remedy: "Remove it." },
-  "fencing-enabled": { expected: "it to follow from fencing:", remedy: "Remove it." },
-  "symmetric-cluster": {
-    expected: "no such property: the declared hosts decide where what may run",
-    remedy: "Remove it.",
-  },
-  "maintenance-mode": {
-    expected: "no such property: it is for an hour, not for a declaration",
-    remedy: "Remove it, and set it by hand when it is needed.",
-  },
-};
-
-function propertyFaults({ parts, at }: Parts): Fault[] {
-  return Object.entries(parts.properties ?? {}).flatMap(([name, value]): Fault[] => {
-    const path = at("properties", name);
-    const refused = refusedProperties[name];
-    if (refused !== undefined) return [{ path, found: String(value), ...refused }];
-    if (name !== "no-quorum-policy" || String(value) !== "ignore") return [];
-    return [
-      {
-        path,
-        found: "ignore",
-        expected: "anything else: each half of a divided cluster would promote a primary of its own",
-        remedy: "Remove it: without quorum everything is stopped then.",
-      },
-    ];
-  });
 }
 
 function sharedHostFault(path: string[], host: string, other: string): Fault {

@@ -441,7 +441,7 @@ describe("Pacemaker", () => {
           corosync: "main",
           nodes: ["pg1", "pg2", "pg3"],
           addresses: ["203.0.113.11", "198.51.100.11"],
-          virtualIps: { "pgha:clusters.orders.virtualIps.primary": "198.51.100.50" },
+          virtualIps: { "pgha:clusters.orders.virtualIps.primary": "198.51.100.50/24" },
         },
       },
     });
