@@ -170,36 +170,16 @@ def way_back(own, source, name):
 
 
 def cut_partial_record(member, epoch, own, source):
-    """Where the promoted one left within a record that was not finished here: what there is of it is kept aside and cut off,
-    as `pulumi up` does. Returns what is to be told of it."""
-    timeline, end, to = own["timeline"], own["lsn"], own["partialTo"]
-    if to is None or lsn_value(dict(source["past"])[timeline]) != lsn_value(end):
+    """Where the promoted one left within a record that was not finished here, as `pulumi up` does. Returns what is to be told
+    of it."""
+    timeline, to = own["timeline"], own["partialTo"]
+    if to is None or lsn_value(dict(source["past"])[timeline]) != lsn_value(own["lsn"]):
         return ""
-    if own["keptBytes"] <= own["segmentBytes"]:
-        raise Refused("there is no room in /var/lib/pgha to keep aside the unfinished record at the end of its WAL")
-    what = "what it had of an unfinished record, WAL from %s to %s (timeline %d)" % (end, lsn_text(to), timeline)
-    target = keep_pieces(member, own, (end, lsn_text(to)), what, "that record was cut off")
-    held = {"lock": member["lock"], "epoch": epoch}
-    if not while_held(held, lambda: cut_off(member["dataDirectory"], timeline, lsn_value(end), own["segmentBytes"])):
+    told = []
+    record = {**own, "to": lsn_text(to)}
+    if not while_held({"lock": member["lock"], "epoch": epoch}, lambda: told.append(cut_record(member, record))):
         raise Refused("its hold was lost")
-    return "; %s, is kept in %s" % (what, target)
-
-
-def keep_pieces(member, own, ends, what, before):
-    """In which directory: complete, and on the disk."""
-    at_boot, timeline, size = member["atBoot"], own["timeline"], own["segmentBytes"]
-    first, last = (wal_name(timeline, lsn, size) for lsn in (lsn_value(ends[0]), lsn_value(ends[1]) - 1))
-    target = "%s/timeline-%d-from-%s-to-%s" % (at_boot["kept"], timeline, *(lsn.replace("/", "-") for lsn in ends))
-    readme = """%s of member %s of cluster %s, that no other member has.
-Kept aside before %s. Nothing needs it: remove this directory when nobody misses what is in it.
-What is in it:
-  %s/pg_waldump --path . --timeline %d --start %s
-""" % (what, member["member"], member["cluster"], before, member["programs"], timeline, ends[0])
-    files = ["%s %s" % (first, last)]
-    reason = keep_aside({**member, **at_boot, "target": target, "files": files, "readme": readme})
-    if reason is not None:
-        raise Refused(reason)
-    return target
+    return "; " + told[0]
 
 
 def rewind_to(member, epoch, name, own, fork):

@@ -74,6 +74,8 @@ def gate(path):
             told = None
             reason = None if admitted else role_taken(member)
         if reason is None:
+            if is_marked_standby(member):
+                cut_at_start(member)
             return
         if reason != told:
             print("%s does not start: %s" % (member["member"], reason), file=sys.stderr, flush=True)

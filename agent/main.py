@@ -40,6 +40,7 @@ VERBS = {
 UNIT_VERBS = {
     "gate": gate,
     "started": started,
+    "leave_record": leave_record,
     "elect": elect,
     "rep_mode": rep_mode,
     "rep_mode_standby": rep_mode_standby,

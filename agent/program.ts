@@ -13,6 +13,7 @@ const files = [
   "rejoin.py",
   "replace.py",
   "position.py",
+  "cutOff.py",
   "channel.py",
   "addresses.py",
   "handover.py",

@@ -172,8 +172,8 @@ Wants=network-online.target
 After=network-online.target
 # a volume of the data is mounted first; where that fails, so does the start
 RequiresMountsFor=/var/lib/postgresql/17/orders-pg1
-# ten deaths within a minute are no accident: stay down and be looked at
-StartLimitIntervalSec=60
+# ten deaths in a short time are no accident: stay down and be looked at. On a busy host each start takes seconds
+StartLimitIntervalSec=300
 StartLimitBurst=10
 
 [Service]

@@ -18,12 +18,13 @@ export interface DrivenMember {
 export function renderStandIns({ cluster, member, dataDirectory, programs }: DrivenMember): Record<string, string> {
   const { unit, memberFile, postgresqlConf, pass, yields } = memberPaths(cluster, member);
   const program = (name: string, after = "") => render("pacemaker/program.hbs", { program: name, programs, after });
+  const driven = { unit, member, memberFile, dataDirectory, programs, agent: agentPath };
   return {
-    pg_ctl: render("pacemaker/pg_ctl.hbs", { unit, memberFile, dataDirectory, programs, yields, agent: agentPath }),
+    pg_ctl: render("pacemaker/pg_ctl.hbs", { ...driven, yields }),
     psql: render("pacemaker/psql.hbs", { programs }),
     // the configuration is not in the data directory
     postgres: program("postgres", ` -c config_file=${postgresqlConf}`),
-    pg_isready: render("pacemaker/pg_isready.hbs", { unit, member, dataDirectory, programs, yields }),
+    pg_isready: render("pacemaker/pg_isready.hbs", { ...driven, yields }),
     pg_controldata: render("pacemaker/pg_controldata.hbs", { dataDirectory, programs, pass }),
     pg_waldump: program("pg_waldump"),
   };

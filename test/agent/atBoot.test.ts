@@ -1,11 +1,11 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { crmMon } from "../support/crmMon.ts";
 import { limitMilliseconds } from "../support/helperProcess.ts";
 import { journal } from "../support/pretendHandover.ts";
 import { type PretendHost, pretendHosts, state, systemIdentifier, timeline } from "../support/pretendHosts.ts";
-import { walFileWithRecord } from "../support/walFile.ts";
+import { layPartialRecord, partialRecord } from "../support/walFile.ts";
 
 /*
  * The host of a former primary boots: pg1, whose WAL ends at 1/30000D8 of timeline 3. pg2 was promoted meanwhile, where a test
@@ -91,38 +91,23 @@ describe("a former primary", limits, () => {
   });
 
   it("whose WAL ends within a record, where the promoted one left, is cut there and follows; what it had is kept aside", async () => {
-    const size = 16 * 1024 ** 2;
-    const lsn = "1/3FFA0D8";
-    const file = "000000030000000100000003";
-    writeFileSync(join(pg1.dataDirectory, "pg_wal", file), walFileWithRecord(lsn, 900_000, size));
-    pg1.set(
-      "last-record",
-      "rmgr: XLOG        len (rec/tot):    114/   114, tx:          0, lsn: 1/03FFA060, prev 1/03FFA028, desc: CHECKPOINT_ONLINE\n",
-    );
-    await promotePg2(lsn);
+    const { path, whole, cut } = layPartialRecord(pg1);
+    await promotePg2(partialRecord.lsn);
     expect(await boot()).toMatch(
       /^pg1 was primary, follows pg2 without a rewind, \d+\.\d s after it began; what it had of an unfinished record, WAL from 1\/3FFA0D8 to 1\/4000000 \(timeline 3\), is kept in \S+\/kept\/timeline-3-from-1-3FFA0D8-to-1-4000000$/,
     );
     const kept = join(pg1.paths.kept, "timeline-3-from-1-3FFA0D8-to-1-4000000");
-    expect(readdirSync(kept).sort()).toEqual(["00000003.history", file, "README"]);
-    const whole = walFileWithRecord(lsn, 900_000, size);
-    expect(readFileSync(join(kept, file)).equals(whole)).toBe(true);
-    const cut = Buffer.concat([whole.subarray(0, 0xffa0d8), Buffer.alloc(size - 0xffa0d8)]);
-    expect(readFileSync(join(pg1.dataDirectory, "pg_wal", file)).equals(cut)).toBe(true);
+    expect(readdirSync(kept).sort()).toEqual(["00000003.history", partialRecord.file, "README"]);
+    expect(readFileSync(join(kept, partialRecord.file)).equals(whole)).toBe(true);
+    expect(readFileSync(path).equals(cut)).toBe(true);
     expect([pg1.standbySignal, pg1.isRunning, pg1.isWritable]).toEqual([true, true, false]);
   });
 
   it("is not cut where the promoted one has more of that timeline, and so the whole record", async () => {
-    const whole = walFileWithRecord("1/3FFA0D8", 900_000, 16 * 1024 ** 2);
-    const file = join(pg1.dataDirectory, "pg_wal/000000030000000100000003");
-    writeFileSync(file, whole);
-    pg1.set(
-      "last-record",
-      "rmgr: XLOG        len (rec/tot):    114/   114, tx:          0, lsn: 1/03FFA060, prev 1/03FFA028, desc: CHECKPOINT_ONLINE\n",
-    );
+    const { path, whole } = layPartialRecord(pg1);
     await promotePg2("1/40F0000");
     expect(await boot()).toMatch(/^pg1 was primary, follows pg2 without a rewind, \d+\.\d s after it began$/);
-    expect(readFileSync(file).equals(whole)).toBe(true);
+    expect(readFileSync(path).equals(whole)).toBe(true);
   });
 
   it("whose rewind breaks off stays down, and barred, for a clone", async () => {
