@@ -5,6 +5,7 @@ import { fullVolumes, memberHealth, slotsInUse } from "../model/health.ts";
 import { memberPaths } from "../model/names.ts";
 import type { MemberObservation } from "../model/observation.ts";
 import { namedPrimary, observePrimary } from "../model/observedPrimary.ts";
+import { stoppedByOrder } from "../model/pacemaker/operatorOrders.ts";
 import { leftStandingBack, relaxedMembers } from "../model/pacemaker/view.ts";
 import { renderConfiguration, renderRole, steadyRole } from "../model/rendering.ts";
 import type { Applied } from "../model/situation.ts";
@@ -41,6 +42,7 @@ export function stateOf(
   const unhealthy = named === undefined ? {} : memberHealth(group, named, observations);
   const relaxed = relaxedMembers(group, observations);
   const inUse = slotsInUse(group, observations);
+  const ordered = stoppedByOrder(group, named, observations);
   const full = fullVolumes(group, observations);
   const alterSystem: Record<string, Readonly<Record<string, "set">>> = {};
   const configuration: Record<string, Readonly<Record<string, string>>> = {};
@@ -75,6 +77,7 @@ export function stateOf(
     ...(Object.keys(unhealthy).length === 0 ? {} : { unhealthy }),
     ...(Object.keys(inUse).length === 0 ? {} : { slotsInUse: inUse }),
     ...(Object.keys(full).length === 0 ? {} : { fullVolumes: full }),
+    ...(Object.keys(ordered).length === 0 ? {} : { stoppedByOrder: ordered }),
     ...(Object.keys(relaxed).length === 0 ? {} : { relaxed }),
     ...(Object.keys(unreachable).length === 0 ? {} : { unreachable }),
     ...(Object.keys(wrongHostKeys).length === 0 ? {} : { wrongHostKeys }),

@@ -2,7 +2,7 @@ import { UserError } from "../model/fault.ts";
 import { otherCopies } from "../model/group.ts";
 import { type MemberObservation, type ReachedMember, reachedMembers } from "../model/observation.ts";
 import type { OwnWal } from "../model/ownWal.ts";
-import { planClone, planRejoins, type Rejoin } from "../model/rejoin.ts";
+import { planClone, planUnderWay, type Rejoin } from "../model/rejoin.ts";
 import { rejoinFacts } from "../model/rejoinFacts.ts";
 import { steadyRole } from "../model/rendering.ts";
 import { type ClusterAccess, type MemberAccess, withSession } from "./access.ts";
@@ -226,7 +226,7 @@ async function keepAside(
 async function planAgain(back: Return): Promise<{ looked: MemberObservation[]; plan: Rejoin }> {
   const { access, member, primary } = back;
   const looked = await lookAgain(back);
-  const plan = planRejoins(access.group, primary.name, looked)[member.name];
+  const plan = planUnderWay(access.group, primary.name, member.name, looked);
   if (plan === undefined) throw new Error(`${member.name} follows ${primary.name}: there is nothing to plan`);
   return { looked, plan };
 }

@@ -31,6 +31,8 @@ export interface GroupState {
   readonly slotsInUse?: Readonly<Record<string, string>> | undefined;
   /** Members that have hardly room left. Told, but no change: only an operator can make room. */
   readonly fullVolumes?: Readonly<Record<string, string>> | undefined;
+  /** Standbys that an operator keeps stopped: a host in standby, a ban, his maintenance. Told, but no change. */
+  readonly stoppedByOrder?: Readonly<Record<string, string>> | undefined;
   /** Who goes on without standbys, by onLoss: relax. Told, but no change. */
   readonly relaxed?: Readonly<Record<string, string>> | undefined;
   /** Members whose host could not be reached, with the reason. Told, but no change. */

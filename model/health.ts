@@ -15,6 +15,7 @@ import {
   timelineOf,
 } from "./observation.ts";
 import { wayBack } from "./ownership.ts";
+import { stoppedByOrder } from "./pacemaker/operatorOrders.ts";
 import { arePromotedApart, promotedApartText } from "./promotedApart.ts";
 import { strayProblem } from "./rejoin.ts";
 import { rejoinFacts } from "./rejoinFacts.ts";
@@ -22,8 +23,8 @@ import { synchronousStandbyNames } from "./rendering.ts";
 
 /**
  * What is not as it should be, by member, in words that name the cause; empty when all is well. Nothing is said of a
- * member whose host was not reached: it is unknown, and what is unknown is no change.
- * A member that follows another standby for the time of a handover is not settled either.
+ * member whose host was not reached: it is unknown, and what is unknown is no change; nor of one that an operator keeps
+ * stopped. A member that follows another standby for the time of a handover is not settled either.
  */
 export function memberHealth(
   group: Group,
@@ -32,7 +33,9 @@ export function memberHealth(
 ): Readonly<Record<string, string>> {
   const primary = memberOf(group, primaryName);
   const found: Record<string, string> = {};
+  const ordered = stoppedByOrder(group, primaryName, observations);
   for (const observation of observations) {
+    if (observation.member in ordered) continue;
     const problem = problemOf(group, primary, observation, observations);
     if (problem !== undefined) found[observation.member] = problem;
   }

@@ -42,7 +42,7 @@ function afterFencing(promoted: string, off: string): RunningStatus {
         nodes: [promoted],
       },
     ],
-    ...{ failedActions: [], failCounts: [], nodeAttributes: {}, fencing: [] },
+    ...{ failedActions: [], bans: [], failCounts: [], nodeAttributes: {}, fencing: [] },
   };
 }
 

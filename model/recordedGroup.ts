@@ -69,6 +69,7 @@ const recordedGroup: z.ZodType<RecordedGroup> = z.object({
   slotsInUse: byMember.optional(),
   fullVolumes: byMember.optional(),
   relaxed: byMember.optional(),
+  stoppedByOrder: byMember.optional(),
   unreachable: byMember.optional(),
   wrongHostKeys: byMember.optional(),
   // An earlier version kept the values; they are not carried on, for they may hold passwords.

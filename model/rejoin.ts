@@ -1,8 +1,9 @@
 import { formatBytes } from "./bytes.ts";
 import type { Group } from "./group.ts";
 import { type Lsn, lsnDifferenceBytes, lsnValue } from "./lsn.ts";
-import type { MemberObservation, SourceFacts, StrayFacts } from "./observation.ts";
+import type { MemberObservation, ReachedMember, SourceFacts, StrayFacts } from "./observation.ts";
 import { type OwnWal, partialRecord, type Reading, readingOf, type WalStretch } from "./ownWal.ts";
+import { orderOn } from "./pacemaker/operatorOrders.ts";
 import { type RejoinFacts, rejoinFacts, strayMembers } from "./rejoinFacts.ts";
 import { segmentOf } from "./timeline.ts";
 
@@ -25,17 +26,40 @@ export type Rejoin =
   /** Nothing is done to it. */
   | { readonly kind: "refuse"; readonly text: string };
 
-/** What is to be done about every stray member, by name. */
+/** What is to be done about every stray member, by name. What an operator keeps stopped is left alone. */
 export function planRejoins(
   group: Group,
   primaryName: string,
   observations: readonly MemberObservation[],
 ): Readonly<Record<string, Rejoin>> {
   const plans = strayMembers(primaryName, observations).flatMap((seen): [string, Rejoin][] => {
-    const facts = rejoinFacts(group, primaryName, seen, observations);
-    return facts === undefined ? [] : [[seen.member, decideRejoin(facts)]];
+    const plan = planByData(group, primaryName, seen, observations);
+    if (plan === undefined) return [];
+    const order = plan.kind === "refuse" ? undefined : orderOn(group, seen, observations);
+    return [[seen.member, order === undefined ? plan : refuse(order.found, `${order.wayOut}.`)]];
   });
   return Object.fromEntries(plans);
+}
+
+/** How one member that is brought back already goes on: by its data alone. Undefined where it follows. */
+export function planUnderWay(
+  group: Group,
+  primaryName: string,
+  member: string,
+  observations: readonly MemberObservation[],
+): Rejoin | undefined {
+  const seen = strayMembers(primaryName, observations).find((stray) => stray.member === member);
+  return seen === undefined ? undefined : planByData(group, primaryName, seen, observations);
+}
+
+function planByData(
+  group: Group,
+  primaryName: string,
+  seen: ReachedMember,
+  observations: readonly MemberObservation[],
+): Rejoin | undefined {
+  const facts = rejoinFacts(group, primaryName, seen, observations);
+  return facts === undefined ? undefined : decideRejoin(facts);
 }
 
 interface Row {

@@ -34,7 +34,7 @@ export function noticesOf(news: DeclaredGroup, olds: DeclaredGroup | undefined, 
 /** Members that are not well, and those of which nothing is known. `repair`: what becomes of the former. */
 export function memberNotices(
   declared: DeclaredGroup,
-  { unhealthy, slotsInUse, fullVolumes, relaxed, unreachable }: GroupState,
+  { unhealthy, slotsInUse, fullVolumes, relaxed, stoppedByOrder, unreachable }: GroupState,
   repair = "",
 ): Notice[] {
   const all = Object.keys(declared.members).length;
@@ -47,6 +47,7 @@ export function memberNotices(
   };
   return [
     ...listed(unhealthy, `members unhealthy${repair}`),
+    ...listed(stoppedByOrder, "members stay stopped, as an operator ordered"),
     ...listed(slotsInUse, "members feed a standby that is no member"),
     ...listed(fullVolumes, "members have no room left"),
     ...listed(relaxed, "members go on without standbys (onLoss: relax)"),

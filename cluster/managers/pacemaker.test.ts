@@ -69,6 +69,13 @@ describe("letting Pacemaker stand back", () => {
     );
   });
 
+  it("is refused where an operator has only the addresses in maintenance: the end of ours would end his", async () => {
+    const manager = pacemakerManager(declared, [host("pg1", () => "in maintenance pgha-orders-addresses\n")]);
+    await expect(manager.standBack({ epoch: 7 })).rejects.toThrow(
+      "orders: could not let Pacemaker stand back: found pgha-orders-addresses in maintenance by somebody's hand, expected it managed.\n  Whoever set it may need it: end it first (`crm_resource --resource pgha-orders-addresses --meta --delete-parameter maintenance`), then run `pulumi up` again.",
+    );
+  });
+
   it("is known of one that was cut off, by what the nodes say", () => {
     const manager = pacemakerManager(declared, []);
     const marked = pacemaker({ nodeAttributes: { pg2: { "pgha-orders-stands-back": "6" } } });
@@ -97,6 +104,32 @@ describe("letting Pacemaker manage again", () => {
       "pg1: ask Pacemaker what it would do",
       "pg1: let Pacemaker manage again",
     ]);
+    expect(manager.standsBack([])).toBe(false);
+  });
+
+  it("does not come where an operator had the clone in maintenance before: nothing of Pacemaker is touched", async () => {
+    const manager = pacemakerManager(declared, [
+      host("pg1", () => 'in maintenance pgha-orders-clone type="pgsqlms"\n'),
+    ]);
+    await manager.standBack({ epoch: 7 });
+    expect(manager.standsBack([])).toBe(true);
+    await manager.resume(seen, reporter);
+    expect(asked).toEqual([
+      "pg1: let Pacemaker stand back",
+      expect.stringMatching(/^warned: orders: pgha-orders-clone stays in maintenance, which somebody set by hand/),
+    ]);
+  });
+
+  it("comes where it would only stop a standby on a host in standby", async () => {
+    const stops = `<pacemaker-result><actions><rsc_action action="stop" resource="pgha-orders:0" node="pg3"/></actions></pacemaker-result>`;
+    const manager = pacemakerManager(declared, [
+      host("pg1", (purpose) => (purpose === "ask Pacemaker what it would do" ? stops : "done\n")),
+    ]);
+    const nodes = pacemaker().nodes.map((node) => ({ ...node, standby: node.name === "pg3" }));
+    const told = [primary("pg1", { local: { pacemaker: pacemaker({ nodes }) } }), ...seen.slice(1)];
+    await manager.standBack({ epoch: 7 });
+    await manager.resume(told, reporter);
+    expect(asked.at(-1)).toBe("pg1: let Pacemaker manage again");
     expect(manager.standsBack([])).toBe(false);
   });
 

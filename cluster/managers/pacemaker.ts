@@ -3,6 +3,7 @@ import { endpointsOf, memberOf } from "../../model/group.ts";
 import { memberPaths } from "../../model/names.ts";
 import { type MemberObservation, reachedMembers } from "../../model/observation.ts";
 import { namedPrimary, observePrimary } from "../../model/observedPrimary.ts";
+import { idleNodes, staysInMaintenance } from "../../model/pacemaker/operatorOrders.ts";
 import { actsOn, pacemakerView, standsBackSince } from "../../model/pacemaker/view.ts";
 import type { RemoteHost } from "../../remote/host.ts";
 import type { Hold } from "../order.ts";
@@ -41,10 +42,15 @@ export function pacemakerManager(group: Group, hosts: readonly RemoteHost[]): Fa
         reporter.warn(`${group.cluster}: Pacemaker still stands back, for who is primary cannot be told`);
         return;
       }
-      reporter.progress("Pacemaker manages again");
       const running = reachedMembers(seen).filter(({ postgres }) => postgres !== undefined);
-      const nodes = running.map(({ member }) => memberOf(group, member).host);
-      await control.manageAgain(memberOf(group, primary.member).host, nodes);
+      const managed = await control.manageAgain({
+        primaryNode: memberOf(group, primary.member).host,
+        runningNodes: running.map(({ member }) => memberOf(group, member).host),
+        idleNodes: idleNodes(pacemakerView(seen), group.cluster),
+      });
+      if (managed) reporter.progress("Pacemaker manages again");
+      else
+        reporter.warn(`${group.cluster}: ${staysInMaintenance(group.cluster, memberOf(group, primary.member).host)}`);
       asked = undefined;
       stoodBack = false;
     },

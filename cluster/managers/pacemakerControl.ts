@@ -23,13 +23,26 @@ export interface ControlledCluster {
 
 /** One PostgreSQL cluster's part of Pacemaker: left alone by maintenance of its clone and addresses, and managed again. */
 export interface PacemakerControl {
-  /** False where Pacemaker does not manage this cluster yet. `epoch`: of who orders it, for everybody to see. */
+  /**
+   * False where Pacemaker does not manage this cluster yet. `epoch`: of who orders it, for everybody to see. Where an
+   * operator has the clone in maintenance he stands back already: nothing is set.
+   */
   standBack(epoch: number): Promise<boolean>;
   /**
-   * He looks at everything anew, is told who is primary, and manages again once he would change nothing. `nodes`: hosts of
-   * members that run, the primary's among them. Errors: `UserError` when he would act; he stands back still.
+   * He looks at everything anew, is told who is primary, and manages again once he would change nothing but what an operator
+   * ordered. False: an operator's maintenance was there before, and stays; nothing was done. Errors: `UserError` when he
+   * would act; he stands back still.
    */
-  manageAgain(primaryNode: string, nodes: readonly string[]): Promise<void>;
+  manageAgain(found: Found): Promise<boolean>;
+}
+
+/** How the members are when Pacemaker is to manage again. */
+export interface Found {
+  readonly primaryNode: string;
+  /** Hosts of members that run, the primary's among them. */
+  readonly runningNodes: readonly string[];
+  /** Where an operator ordered that no member runs: by standby or a ban. */
+  readonly idleNodes: readonly string[];
 }
 
 export function controlPacemaker({ cluster, addressKinds, members }: ControlledCluster): PacemakerControl {
@@ -37,6 +50,8 @@ export function controlPacemaker({ cluster, addressKinds, members }: ControlledC
   // The readers' may be moved by him at any time: it is no primary's.
   const addresses = addressKinds.filter((kind) => kind !== readersKind).map((kind) => addressResource(cluster, kind));
   const attribute = standsBackAttribute(cluster);
+  /** The maintenance was there before, by an operator's hand. */
+  let operators = false;
   const own = [
     names.clone,
     ...(addresses.length > 0 ? [names.addressGroup] : []),
@@ -63,24 +78,21 @@ export function controlPacemaker({ cluster, addressKinds, members }: ControlledC
   }
 
   /** One turn: he looks at everything anew; what he would do then if he managed. */
-  async function wants(primaryNode: string, runningNodes: readonly string[]): Promise<string[]> {
+  async function wants(found: Found): Promise<string[]> {
     const xml = await ask(simulateScript, own, "ask Pacemaker what it would do");
-    return refusedActions(plannedActions(xml ?? ""), {
-      resource: names.resource,
-      addresses,
-      primaryNode,
-      runningNodes,
-    });
+    return refusedActions(plannedActions(xml ?? ""), { resource: names.resource, addresses, ...found });
   }
 
-  async function manageAgain(primaryNode: string, nodes: readonly string[]): Promise<void> {
+  async function manageAgain(found: Found): Promise<boolean> {
+    if (operators) return false;
+    const { primaryNode, runningNodes: nodes } = found;
     const said = await ask(refreshScript, own, "let Pacemaker look again");
     const [script, roles] = isPgsql(said)
       ? [recordPgsqlRolesScript, await settlePgsqlFiles(names.resource, primaryNode, members)]
       : [scoresScript, nodes.map((node) => `${node}=${node === primaryNode ? 1001 : 1000}`)];
     await ask(script, [names.resource, ...roles], "tell Pacemaker who is primary");
     await waitFor(`Pacemaker to have nothing to do for ${cluster}`, idleLimitSeconds, async () => {
-      const wanted = await wants(primaryNode, nodes);
+      const wanted = await wants(found);
       return wanted.length === 0 ? { done: true } : { lastSeen: `it would ${wanted.join(", ")}` };
     }).catch((error: unknown) => {
       if (!(error instanceof UserError)) throw error;
@@ -89,6 +101,7 @@ export function controlPacemaker({ cluster, addressKinds, members }: ControlledC
       );
     });
     await ask(resumeScript, own, "let Pacemaker manage again");
+    return true;
   }
 
   /** So that a promotion that an orchestrator makes finds synchronous commit as declared. A host that does not answer is not promoted. */
@@ -108,6 +121,13 @@ export function controlPacemaker({ cluster, addressKinds, members }: ControlledC
     manageAgain,
     async standBack(epoch) {
       const said = await ask(standBackScript, [String(epoch), ...own], "let Pacemaker stand back");
+      const other = /^in maintenance (\S+)/.exec(said ?? "")?.[1];
+      if (other !== undefined && other !== names.clone) {
+        throw new UserError(
+          `${cluster}: could not let Pacemaker stand back: found ${other} in maintenance by somebody's hand, expected it managed.\n  Whoever set it may need it: end it first (\`crm_resource --resource ${other} --meta --delete-parameter maintenance\`), then run \`pulumi up\` again.`,
+        );
+      }
+      operators = other !== undefined;
       if (isPgsql(said)) await tightenStandbys();
       return said !== undefined;
     },
@@ -142,9 +162,23 @@ manage() {
 }
 `;
 
-/* What was begun before runs to its end first, at most for as long as its operations may take: --wait is over when the whole cluster has settled. */
+/*
+ * A maintenance without our attribute is an operator's: it is neither taken over nor, later, ended. What was begun before runs
+ * to its end first, at most for as long as its operations may take: --wait is over when the whole cluster has settled.
+ */
 const standBackScript = `
 epoch=$1; shift
+if ! cibadmin --query --scope nodes | grep -q "name=\\"$attribute\\""; then
+  for resource in "$@"; do
+    known "$resource" || continue
+    case $(crm_resource --resource "$resource" --meta --get-parameter maintenance 2>/dev/null) in
+      [Tt]rue | TRUE | [Yy]es | [Oo]n | y | 1)
+        echo "in maintenance $resource $(driver)"
+        exit 0
+        ;;
+    esac
+  done
+fi
 crm_node --list | while read -r _ node _; do
   crm_attribute --type nodes --node "$node" --name "$attribute" --update "$epoch"
 done

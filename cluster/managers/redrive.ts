@@ -1,5 +1,6 @@
 import { memberPaths } from "../../model/names.ts";
 import type { PacemakerConfiguration } from "../../model/pacemaker/configuration.ts";
+import { idleNodes } from "../../model/pacemaker/operatorOrders.ts";
 import { type DrivenClone, newlyDriven, redrivenClones } from "../../model/pacemaker/redrive.ts";
 import { promotedNodes } from "../../model/pacemaker/status.ts";
 import type { RemoteHost, RemoteHosts } from "../../remote/host.ts";
@@ -14,6 +15,8 @@ interface Redriven {
   readonly members: readonly PgsqlMember[];
   readonly promoted: string;
   readonly nodes: readonly string[];
+  /** Where an operator ordered that no member runs. */
+  readonly idle: readonly string[];
 }
 
 /**
@@ -35,7 +38,7 @@ export async function standBackForChange(
     if (promoted === undefined) return [];
     const members = membersOf(hosts, clone.cluster, nodes);
     const control = controlPacemaker({ cluster: clone.cluster, addressKinds: clone.addressKinds, members });
-    return [{ clone, control, members, promoted, nodes: [...new Set(nodes)] }];
+    return [{ clone, control, members, promoted, nodes: [...new Set(nodes)], idle: idleNodes(status, clone.cluster) }];
   });
   for (const { control } of redriven) await control.standBack(0);
   return redriven;
@@ -43,9 +46,9 @@ export async function standBackForChange(
 
 /** The other side of it, once Pacemaker has its new configuration: what the agent before it left is removed, and it manages again. */
 export async function manageAfterChange(redriven: readonly Redriven[]): Promise<void> {
-  for (const { clone, control, members, promoted, nodes } of redriven) {
+  for (const { clone, control, members, promoted, nodes, idle } of redriven) {
     await Promise.all(members.map((member) => clean(member, clone)));
-    await control.manageAgain(promoted, nodes);
+    await control.manageAgain({ primaryNode: promoted, runningNodes: nodes, idleNodes: idle });
   }
 }
 

@@ -1,6 +1,7 @@
 import { type Group, memberOf } from "../group.ts";
 import { type MemberObservation, reachedMembers } from "../observation.ts";
 import { pacemakerProblems, unpromotable } from "../pacemaker/explain.ts";
+import { maintenanceWayOut } from "../pacemaker/operatorOrders.ts";
 import { brokenRings, ringNodes } from "../pacemaker/rings.ts";
 import type { RunningStatus } from "../pacemaker/status.ts";
 import {
@@ -44,12 +45,7 @@ function pacemakerCheck({ group, limits, from, to, observations }: Subject): Che
   }
   const maintenance = maintenanceOf(status, group.cluster);
   if (maintenance !== undefined) {
-    return block(
-      name,
-      maintenance,
-      limit,
-      "Whoever set it may need it: end it first (pcs, crm_resource, crm_attribute).",
-    );
+    return block(name, maintenance, limit, `${maintenanceWayOut(group.cluster)}.`);
   }
   const relaxed = Object.entries(relaxedMembers(group, observations)).map(([member, text]) => `${member}: ${text}`);
   if (relaxed.length > 0) {
@@ -106,6 +102,7 @@ function hindrances(status: RunningStatus, hosts: readonly string[]): RunningSta
   return {
     ...status,
     nodes: status.nodes.filter((node) => node.unclean || hosts.includes(node.name)),
+    bans: status.bans.filter(({ node }) => hosts.includes(node)),
     failedActions: [],
     failCounts: status.failCounts.filter(({ node, count, threshold }) => hosts.includes(node) && count >= threshold),
   };

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { pacemaker } from "../../test/support/pacemakerView.ts";
 import { explainScore, pacemakerProblems, scoreAttribute, unpromotable } from "./explain.ts";
 import type { PacemakerNode, ResourceInstance, RunningStatus } from "./status.ts";
 
@@ -18,6 +19,7 @@ const calm: RunningStatus = {
   quorum: true,
   maintenance: false,
   fencingEnabled: true,
+  bans: [],
   nodes: [node("pg1"), node("pg2"), node("pg3")],
   resources: [instance("pg1", "Promoted"), instance("pg2", "Unpromoted"), instance("pg3", "Unpromoted")],
   failedActions: [],
@@ -179,4 +181,18 @@ describe("what keeps Pacemaker from doing its work", () => {
       "pgha-orders failed 1 time on pg4",
     ]);
   });
+});
+
+it("where it may not run or be promoted by a ban is a problem, and of other resources it is none", () => {
+  const ban = { node: "pg3", score: -1_000_000, promotedOnly: false };
+  const bans = [
+    { ...ban, id: "cli-ban-1", resource: "pgha-orders-clone" },
+    { ...ban, id: "cli-ban-2", resource: "pgha-orders-clone", node: "pg2", promotedOnly: true },
+    { ...ban, id: "cli-ban-3", resource: "mail" },
+    { ...ban, id: "rather-not", resource: "pgha-orders-clone", score: -5 },
+  ];
+  expect(pacemakerProblems(pacemaker({ bans }), ["pgha-orders"])).toEqual([
+    "pgha-orders-clone may not run on pg3 (constraint cli-ban-1)",
+    "pgha-orders-clone may not be promoted on pg2 (constraint cli-ban-2)",
+  ]);
 });

@@ -73,6 +73,7 @@ export function pacemakerProblems(status: PacemakerStatus, resources: readonly s
     ...status.nodes.flatMap(nodeProblems),
     ...fencingProblems(status),
     ...resourceProblems(status, resources),
+    ...banProblems(status, resources),
     ...refusals(status, resources),
     ...failures(status, resources),
   ];
@@ -128,6 +129,15 @@ function resourceProblems(status: RunningStatus, resources: readonly string[]): 
       // A monitor that begins ("Monitoring") changes nothing.
       if (resource.role.endsWith("ing")) problems.push(`${what}: ${resource.role.toLowerCase()}`);
       return problems;
+    });
+}
+
+function banProblems(status: RunningStatus, resources: readonly string[]): string[] {
+  const own = status.resources.filter(({ id }) => resources.includes(id));
+  return status.bans
+    .filter(({ resource, score }) => score <= -infinity && own.some(({ id, clone }) => [id, clone].includes(resource)))
+    .map(({ id, resource, node, promotedOnly }) => {
+      return `${resource} may not ${promotedOnly ? "be promoted" : "run"} on ${node} (constraint ${id})`;
     });
 }
 

@@ -34,6 +34,7 @@ function status(resources: ResourceInstance[], failedActions: RunningStatus["fai
     failedActions,
     failCounts: [],
     nodeAttributes: {},
+    bans: [],
     fencing: [],
   };
 }

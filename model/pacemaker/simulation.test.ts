@@ -12,6 +12,7 @@ const own = {
   addresses: ["pgha-orders-primary-ip"],
   primaryNode: "pg2",
   runningNodes: ["pg1", "pg2", "pg3"],
+  idleNodes: [],
 };
 
 describe("what Pacemaker would do if it managed again", () => {
@@ -57,6 +58,27 @@ describe("what Pacemaker would do if it managed again", () => {
     ]);
     expect(refusedActions([{ action: "start", resource: "pgha-orders:0", node: "pg1" }], some)).toEqual([
       "start pgha-orders:0 on pg1",
+    ]);
+  });
+
+  it("may stop a standby where an operator ordered that nothing runs, and never the primary", () => {
+    const ordered = { ...own, idleNodes: ["pg3", "pg2"] };
+    expect(refusedActions([{ action: "stop", resource: "pgha-orders:0", node: "pg3" }], ordered)).toEqual([]);
+    expect(
+      refusedActions(
+        [
+          { action: "stop", resource: "pgha-orders:1", node: "pg2" },
+          { action: "stop", resource: "pgha-orders:2", node: "pg1" },
+          { action: "promote", resource: "pgha-orders:0", node: "pg3" },
+          { action: "restart", resource: "pgha-orders:0", node: "pg3" },
+        ],
+        ordered,
+      ),
+    ).toEqual([
+      "stop pgha-orders:1 on pg2",
+      "stop pgha-orders:2 on pg1",
+      "promote pgha-orders:0 on pg3",
+      "restart pgha-orders:0 on pg3",
     ]);
   });
 

@@ -29,6 +29,8 @@ export interface RunningStatus {
   readonly failCounts: readonly FailCount[];
   /** By node and name. Only nodes that are online have any here. */
   readonly nodeAttributes: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** What must rather not run somewhere. */
+  readonly bans: readonly Ban[];
   /** Newest first, those under way before all. */
   readonly fencing: readonly FencingEvent[];
 }
@@ -101,6 +103,18 @@ export interface FailCount {
   readonly threshold: number;
 }
 
+/** A location constraint with a negative score. */
+export interface Ban {
+  /** Of the constraint: "cli-ban-pgha-orders-clone-on-pg3". */
+  readonly id: string;
+  readonly resource: string;
+  readonly node: string;
+  /** -1 000 000: never. */
+  readonly score: number;
+  /** It may run there, and only not be promoted. */
+  readonly promotedOnly: boolean;
+}
+
 export interface FencingEvent {
   readonly target: string;
   /** "reboot", "off", "on" */
@@ -135,6 +149,7 @@ export function parseStatus(text: string): PacemakerStatus {
     failedActions: childrenOf(childOf(root, "failures"), "failure").map(readFailure),
     failCounts: childrenOf(childOf(root, "node_history"), "node").flatMap(failCountsOf),
     nodeAttributes: Object.fromEntries(childrenOf(childOf(root, "node_attributes"), "node").map(attributesOf)),
+    bans: childrenOf(childOf(root, "bans"), "ban").map(readBan),
     fencing: childrenOf(childOf(root, "fence_history"), "fence_event").map(readFencing),
   };
 }
@@ -296,6 +311,22 @@ function attributesOf(node: XmlElement): [string, Record<string, string>] {
     attributes.value ?? "",
   ]);
   return [node.attributes.name ?? "", Object.fromEntries(entries)];
+}
+
+const banAttributes = z.object({
+  id: z.string(),
+  resource: z.string(),
+  node: z.string(),
+  weight: z.string(),
+  "promoted-only": xmlBoolean.optional(),
+  // Its name before Pacemaker 3.
+  master_only: xmlBoolean.optional(),
+});
+
+function readBan(element: XmlElement): Ban {
+  const { id, resource, node, weight, ...ban } = read(element, banAttributes);
+  const promotedOnly = ban["promoted-only"] ?? ban.master_only ?? false;
+  return { id, resource, node, score: scoreOf(weight), promotedOnly };
 }
 
 const fencingAttributes = z.object({

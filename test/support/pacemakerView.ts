@@ -35,6 +35,7 @@ export function pacemaker(overrides: Partial<RunningStatus> = {}): RunningStatus
     quorum: true,
     maintenance: false,
     fencingEnabled: true,
+    bans: [],
     nodes: nodes.map((name, index) => ({
       id: index + 1,
       name,
