@@ -40,6 +40,10 @@ test("declared without a failover manager, Pacemaker and Corosync go, and the in
   await cluster.declare("failover", { manager: "none" });
   await cluster.stack.edit(["pgha:pacemaker"], undefined);
   await cluster.stack.edit(["pgha:fencingSecrets"], undefined);
+  const up = await cluster.stack.up();
+  expectExit(up, 0);
+  // His agent worked with it until the end of that run.
+  expect(plain(up.output)).toContain("orders-pg1: what Pacemaker's agent works with stays for now");
   expectExit(await cluster.stack.up(), 0);
   await expectNothingToDo();
   for (const member of members) {
