@@ -152,11 +152,10 @@ test("the CLI alone killed: the provider goes to a safe point by itself", async 
   const { running, held } = await switchUntil(cluster, "pg2", holdBeforeOutage(lab, "pg1"));
   running.child.kill("SIGKILL");
   await held.release();
-  await waitInside(
-    lab,
-    "pg1",
-    `[ ! -e ${journal("pg1")} ] && grep -q '"holder":""' /var/lib/pgha/orders/pg1/lock.json`,
-  );
+  // It lets all members go at once, and each in its own time.
+  const isReleased = (member: string) =>
+    `[ ! -e ${journal(member)} ] && grep -q '"holder":""' /var/lib/pgha/orders/${member}/lock.json`;
+  await Promise.all(cluster.members.map((member) => waitInside(lab, member, isReleased(member))));
   await expectNothingLeft(cluster);
   expectExit(await cluster.stack.pulumi("cancel", "--yes"), 0);
   expectExit(await cluster.stack.up(), 0);
